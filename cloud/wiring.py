@@ -78,6 +78,7 @@ from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.command_line import CommandLineSignIn
 from cloud.rest.sign_in.local import LocalSignIn
 from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.transaction import NotifyingStore, Store
@@ -307,6 +308,9 @@ def rest_services(
             clock=now_utc,
             timer=time.monotonic,
             new_id=new_id,
+        ),
+        command_line=CommandLineSignIn(
+            store, sealer.session_key, clock=now_utc, timer=time.monotonic, new_id=new_id
         ),
         identity=open_identity(settings.login_file, sealer, store, base.refusals, now_utc, new_id),
         continuations=Continuations(sealer.list_key),

@@ -12,7 +12,7 @@ import msgspec
 
 from cloud.core.decoding import convert
 from cloud.core.grants import BUILT_IN, Grant, Grants, check_grant_nodes, grants_text
-from cloud.core.local_users import LOCAL
+from cloud.core.local_users import RESERVED
 from cloud.core.names import LOOPBACK, check_name, check_namespace, check_own_name
 from cloud.core.tokens import EVERYWHERE
 from cloud.core.user_sessions import User
@@ -124,8 +124,8 @@ def read_providers(content: Any) -> Sequence[IdentityProvider]:
     for index, provider in enumerate(providers):
         field = f"providers[{index}]"
         check_name(f"{field}.name", provider.name)
-        if provider.name == LOCAL:
-            raise Invalid(f"{field}.name", f"{LOCAL!r} stands for the users of this server")
+        if provider.name in RESERVED:
+            raise Invalid(f"{field}.name", f"{provider.name!r} is reserved")
         if provider.name in seen:
             raise Invalid(f"{field}.name", f"{provider.name!r} is there twice")
         seen.add(provider.name)

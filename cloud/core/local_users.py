@@ -12,7 +12,10 @@ from cloud.core.user_sessions import User
 from cloud.errors import Invalid
 
 LOCAL = "local"
-"""The provider of their sessions; no other may have this name."""
+"""The provider of their sessions."""
+
+RESERVED = frozenset({LOCAL, "token", "device", "authorize", "approval"})
+"""No identity provider may have these names: they stand below `/login`."""
 
 SESSION_TIME = timedelta(hours=12)
 """How long a session of a local user lasts."""

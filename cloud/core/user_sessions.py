@@ -18,9 +18,10 @@ SESSIONS_PER_USER = 50
 
 
 class SessionKind(StrEnum):
-    """How a session was begun: in a browser, or for a token that was exchanged."""
+    """How a session was begun: in a browser, on the command line, or for an exchanged token."""
 
     BROWSER = "browser"
+    CLI = "cli"
     EXCHANGE = "exchange"
 
 

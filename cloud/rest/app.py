@@ -16,14 +16,21 @@ from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.services import Services
 from cloud.rest.session import session_routes
-from cloud.rest.sign_in.routes import local_sign_in_routes, sign_in_routes
+from cloud.rest.sign_in.routes import (
+    EXCHANGE,
+    exchange_grant,
+    local_sign_in_routes,
+    sign_in_routes,
+)
+from cloud.rest.sign_in.token_routes import approval_routes, token_routes
 
 
 def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
     services.metrics.limits.declare(
         *("channel_tests", "command_waits", "event_streams", "json_values"),
-        *("labelled_nodes", "password_checks", "sign_ins", "yaml_values"),
+        *("device_logins", "labelled_nodes", "password_checks", "sign_ins", "user_codes"),
+        "yaml_values",
     )
     routes = [
         Route(
@@ -77,11 +84,14 @@ def _sign_in_routes(services: Services) -> Sequence[Route]:
         clock=services.clock,
         trusted_proxies=proxies,
     )
+    approvals = approval_routes(services.command_line, services.authenticator, services.sessions)
+    tokens = token_routes(
+        services.command_line,
+        services.authenticator,
+        {EXCHANGE: exchange_grant(identity, services.authenticator)} if identity else {},
+        trusted_proxies=proxies,
+    )
     if identity is None:
-        return local
-    return [
-        *local,
-        *sign_in_routes(
-            identity, services.authenticator, services.sessions, trusted_proxies=proxies
-        ),
-    ]
+        return [*local, *approvals, *tokens]
+    providers = sign_in_routes(identity, services.sessions, trusted_proxies=proxies)
+    return [*local, *approvals, *tokens, *providers]

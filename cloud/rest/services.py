@@ -24,6 +24,7 @@ from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
 from cloud.rest.places import Places, channel_tests, command_waits
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.command_line import CommandLineSignIn
 from cloud.rest.sign_in.local import LocalSignIn
 from cloud.store.transaction import Store
 
@@ -47,6 +48,8 @@ class Services:
     sessions: Sessions
     local_sign_in: LocalSignIn
     """Signs users in whom the server itself keeps."""
+    command_line: CommandLineSignIn
+    """Logins of the command line that users approve."""
     continuations: Continuations
     counts: CountCache
     streams: EventStreams

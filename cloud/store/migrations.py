@@ -16,6 +16,7 @@ from cloud.store.tables import (
     audit,
     commands,
     deliveries,
+    device_logins,
     encryption_keys,
     events,
     first,
@@ -90,6 +91,7 @@ STEPS: tuple[Step, ...] = (
     ("0044_secret_sources", secret_sources.SECRET_SOURCES),
     ("0045_server_versions", first.SERVER_VERSIONS),
     ("0046_assignments_by_state", assignments.BY_STATE_FIRST),
+    ("0047_device_logins", device_logins.DEVICE_LOGINS),
 )
 """Every migration there ever was, by its id, in their order."""
 

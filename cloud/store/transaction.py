@@ -21,6 +21,7 @@ from cloud.store.parts.certificates import CertificatePart
 from cloud.store.parts.commands import CommandPart
 from cloud.store.parts.deliveries import DeliveryPart
 from cloud.store.parts.deploys import DeployPart
+from cloud.store.parts.device_logins import DeviceLoginPart
 from cloud.store.parts.encryption_keys import EncryptionKeyPart
 from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
@@ -86,6 +87,7 @@ class Transaction(
     SessionPart,
     UserSessionPart,
     LocalUserPart,
+    DeviceLoginPart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

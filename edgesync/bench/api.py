@@ -28,29 +28,17 @@ import httpx
 import uvloop
 
 from cloud.core.certificate import NodeCertificate
-from cloud.core.channel import NotificationChannel
-from cloud.core.installation import digest_of
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
-from cloud.core.sending import Delivery, DeliveryAttempt
-from cloud.http.metrics import Metrics
-from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
 from cloud.operations.reports import receive_report
 from cloud.rest.app import rest_app
-from cloud.rest.authenticator import NO_LIMITS, Authenticator
-from cloud.rest.continuation import Continuations
-from cloud.rest.count_cache import CountCache
-from cloud.rest.event_stream import EventStreams
-from cloud.rest.services import Services
-from cloud.rest.sessions import Sessions
-from cloud.rest.sign_in.local import LocalSignIn
-from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.transaction import Store, Transaction
 from cloud.store.witness import load_or_create_witness
 from edgesync.bench.api_results import ApiResult, Rates, results_as_json, results_as_text
+from edgesync.bench.api_services import NAMESPACE, TOKEN, services_of
 from edgesync.interpreter import tuned_interpreter
 
 MAX_NODES = 1_000_000
@@ -70,8 +58,6 @@ SELECTORS = (
 )
 """Shapes of lists: of few nodes and of nearly all, with an index's help and without."""
 
-_NAMESPACE = "default"
-_TOKEN = "the token of the benchmark"  # noqa: S105
 _GROUP = 1000
 _PAGE = 100
 _APP = {
@@ -135,11 +121,11 @@ async def fill(store: Store, nodes: int) -> Rates:
     def put(tx: Transaction, start: int) -> None:
         for number in range(start, min(start + _GROUP, nodes)):
             spec = NodeSpec(labels=labels_of(number))
-            tx.put_node(Node(_NAMESPACE, f"n{number}", spec, now, now))
+            tx.put_node(Node(NAMESPACE, f"n{number}", spec, now, now))
 
     def get(tx: Transaction) -> int:
         return sum(
-            tx.node(_NAMESPACE, f"n{number}") is not None for number in range(min(nodes, 20_000))
+            tx.node(NAMESPACE, f"n{number}") is not None for number in range(min(nodes, 20_000))
         )
 
     began = time.perf_counter()
@@ -206,13 +192,13 @@ class ApiBench:
                 "get a node",
                 self.calls,
                 lambda: self._get("/v1/nodes/n0"),
-                lambda: self.store.read(lambda tx: tx.node(_NAMESPACE, "n0")),
+                lambda: self.store.read(lambda tx: tx.node(NAMESPACE, "n0")),
             ),
             await beside(
                 "stats of a node",
                 self.calls,
                 lambda: self._get("/v1/nodes/n0/stats"),
-                lambda: self.store.read(lambda tx: tx.report(_NAMESPACE, "n0")),
+                lambda: self.store.read(lambda tx: tx.report(NAMESPACE, "n0")),
             ),
         ]
         for selector in SELECTORS:
@@ -251,13 +237,13 @@ class ApiBench:
             await self._get("/v1/nodes", **query | {"selector": selector + next(spaces)})
 
         async def rows() -> None:
-            await self.store.read(lambda tx: [tx.node(_NAMESPACE, name) for name in names])
+            await self.store.read(lambda tx: [tx.node(NAMESPACE, name) for name in names])
 
         async def relabel() -> None:
             now = datetime.now(UTC)
             spec = NodeSpec(labels={"changed": str(time.perf_counter_ns())})
             await self.store.write(
-                lambda tx: tx.put_node(Node(_NAMESPACE, "one-more", spec, now, now))
+                lambda tx: tx.put_node(Node(NAMESPACE, "one-more", spec, now, now))
             )
 
         first = await timed(first_page)
@@ -290,7 +276,7 @@ class ApiBench:
                 content = {**_REPORT, "nodestats": nodestats, "core": core, "apps": apps}
                 content |= {"appstats": stats}
                 now = datetime.now(UTC) - (_AWAY if number % 20 == 5 else timedelta())
-                node = f"{_NAMESPACE}.n{number}"
+                node = f"{NAMESPACE}.n{number}"
                 receive_report(tx, node, read_report(content, Order()), "json", now=now)
                 ends = now + timedelta(days=number % _DAYS)
                 tx.put_certificate(NodeCertificate(number + 1, node, now, ends, None, "key"))
@@ -303,13 +289,13 @@ class ApiBench:
                 "overview",
                 self.calls,
                 lambda: self._get("/v1/overview"),
-                lambda: self.store.read(lambda tx: [tx.app(_NAMESPACE, name) for name in names]),
+                lambda: self.store.read(lambda tx: [tx.app(NAMESPACE, name) for name in names]),
             ),
             await beside(
                 "rollout",
                 self.calls,
                 lambda: self._get(f"/v1/apps/{last}/rollout"),
-                lambda: self.store.read(lambda tx: tx.app(_NAMESPACE, last)),
+                lambda: self.store.read(lambda tx: tx.app(NAMESPACE, last)),
             ),
         ]
 
@@ -329,7 +315,7 @@ class ApiBench:
             " ".join(filter(None, (fields, selector, *(f"{key}={more[key]}" for key in more)))),
             self.calls,
             ask,
-            lambda: self.store.read(lambda tx: [tx.node(_NAMESPACE, name) for name in names]),
+            lambda: self.store.read(lambda tx: [tx.node(NAMESPACE, name) for name in names]),
         )
 
     async def _namespaces(self) -> ApiResult:
@@ -351,7 +337,7 @@ class ApiBench:
             "failed nodes of an app, with causes",
             self.calls,
             ask,
-            lambda: self.store.read(lambda tx: [tx.report(_NAMESPACE, name) for name in names]),
+            lambda: self.store.read(lambda tx: [tx.report(NAMESPACE, name) for name in names]),
         )
 
     async def _put_app(self) -> ApiResult:
@@ -378,50 +364,6 @@ class ApiBench:
         return ApiResult("put an app for all nodes", len(took), took[0], *percentiles)
 
 
-def _services(store: Store, feed: EventFeed) -> Services:
-    """An API server without nodes that are connected and without limits."""
-
-    def clock() -> datetime:
-        return datetime.now(UTC)
-
-    digest, numbers = digest_of(_TOKEN), itertools.count()
-    refusals = RefusalLog(store, time.monotonic)
-    return Services(
-        store=store,
-        clock=clock,
-        new_id=lambda: f"id{next(numbers)}",
-        new_token=lambda: "",
-        version="",
-        default_namespace=_NAMESPACE,
-        authenticator=Authenticator(digest, store, clock, NO_LIMITS, refusals),
-        sessions=Sessions(bytes(32)),
-        local_sign_in=LocalSignIn(
-            store,
-            Passwords(),
-            refusals,
-            clock=clock,
-            timer=time.monotonic,
-            new_id=lambda: f"id{next(numbers)}",
-        ),
-        continuations=Continuations(bytes(32)),
-        counts=CountCache(clock),
-        streams=EventStreams(feed),
-        metrics=Metrics(),
-        refusals=refusals,
-        on_revoked=lambda _node: None,
-        is_connected=lambda _node: None,
-        wake_callbacks=lambda: None,
-        try_channel=_refused,
-        install_command=lambda token: token,
-        function_runtimes={},
-        checks={},
-    )
-
-
-async def _refused(_channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
-    return DeliveryAttempt(delivery, "no message is sent here")
-
-
 async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:
     """Fill a store in *directory* and make the calls, each kind *calls* times."""
     sealer = load_or_create_sealer(directory / "secrets.key")
@@ -432,14 +374,14 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
         rates = await fill(store, nodes)
         report = read_report({"apps": [], "node": {"n": {"hostname": "n"}}}, Order())
         await store.write(
-            lambda tx: tx.put_report(_NAMESPACE, "n0", report, "json", datetime.now(UTC))
+            lambda tx: tx.put_report(NAMESPACE, "n0", report, "json", datetime.now(UTC))
         )
         feed = EventFeed(store, lambda: datetime.now(UTC), wake_callbacks=lambda: None)
-        app = rest_app(_services(store, feed))
+        app = rest_app(services_of(store, feed))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://bench",
-            headers={"Authorization": f"Bearer {_TOKEN}"},
+            headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=None,  # noqa: S113
         ) as client:
             return rates, await ApiBench(client, store, nodes, rates, calls).results()

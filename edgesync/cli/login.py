@@ -1,11 +1,14 @@
 """`edgesync login` and `edgesync context`: saved servers."""
 
+import os
+import sys
 import time
+import webbrowser
 from pathlib import Path
 
 import click
 
-from edgesync.cli.output import show_table, yaml_of
+from edgesync.cli.output import note, show_table, yaml_of
 from edgesync.cli.server_options import client_of, readable_file
 from edgesync.client.access import (
     DEFAULT_URL,
@@ -15,6 +18,7 @@ from edgesync.client.access import (
     token_in,
     trust,
 )
+from edgesync.client.client import Client
 from edgesync.client.contexts import (
     Context,
     contexts_file,
@@ -22,8 +26,9 @@ from edgesync.client.contexts import (
     read_contexts,
     write_contexts,
 )
-from edgesync.client.errors import AccessError, ConnectionLost
+from edgesync.client.errors import AccessError, ConnectionLost, NotFoundError
 from edgesync.client.http_client import httpx
+from edgesync.client.login import DeviceCode, login_by_browser, login_by_code, offers_users
 
 LOOK_EVERY_SECONDS = 0.2
 
@@ -45,6 +50,11 @@ LOOK_EVERY_SECONDS = 0.2
     "--context", "name", default="default", show_default=True, help="Name of the context."
 )
 @click.option("-n", "--namespace", default="", help="Default namespace.")
+@click.option("--browser", "way", flag_value="browser", help="Log in as a user, in a browser here.")
+@click.option(
+    "--device", "way", flag_value="device", help="Log in as a user, in a browser anywhere."
+)
+@click.option("--token", "way", flag_value="token", help="Log in with a token, which is asked for.")
 @click.option(
     "--wait",
     "patience",
@@ -59,9 +69,14 @@ def login(
     data_dir: Path | None,
     name: str,
     namespace: str,
+    way: str | None,
     patience: float,
 ) -> None:
     """Log in to the server at URL and save it as a context.
+
+    A user logs in with the account of the company, or with name and password: in a browser on this
+    machine (--browser), or with a code that is typed into a browser anywhere (--device). Without
+    either of them, a terminal takes one that is possible, where the server has users.
 
     On the server's machine `edgesync login --data-dir data` is enough.
     """
@@ -70,18 +85,61 @@ def login(
         ca = ca or data_dir / "ca" / "root.pem"
     address = checked_url("URL", url or DEFAULT_URL)
     check_is_private("URL", address)
+    deadline = time.monotonic() + patience
     context = Context(
         url=str(address),
         ca=str(ca.resolve()) if ca and address.scheme == "https" else "",
-        token="" if token_file else click.prompt("Token", hide_input=True).strip(),
+        token="" if token_file else _token(address, ca, way, deadline),
         token_file=str(token_file.resolve()) if token_file else "",
         namespace=namespace,
     )
-    deadline = time.monotonic() + patience
     while not _accepts(context, is_last=time.monotonic() >= deadline):
         time.sleep(LOOK_EVERY_SECONDS)
     write_contexts(read_contexts().with_context(name, context))
     click.echo(f'Logged in to {address} (context "{name}")')
+
+
+def _token(address: httpx.URL, ca: Path | None, way: str | None, deadline: float) -> str:
+    """The token of a session of the user, or the one that is typed."""
+    if way == "token" or (way is None and not sys.stdin.isatty()):
+        return str(click.prompt("Token", hide_input=True)).strip()
+    reached = Access(address, trust("--ca", ca, address), "")
+    if way is None and _offers_users(reached, deadline):
+        way = "browser" if _has_browser() else "device"
+    if way == "browser":
+        return login_by_browser(reached, _open_browser)
+    if way == "device":
+        return login_by_code(reached, _show_code)
+    return str(click.prompt("Token", hide_input=True)).strip()
+
+
+def _offers_users(reached: Access, deadline: float) -> bool:
+    while True:
+        try:
+            return offers_users(reached)
+        except ConnectionLost:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _has_browser() -> bool:
+    """Return whether a browser of this machine would show itself to who types here."""
+    is_remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
+    has_screen = sys.platform in {"darwin", "win32"} or any(
+        name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    return has_screen and not is_remote
+
+
+def _open_browser(address: str) -> None:
+    note(f"Confirm in the browser. If none opens, open this address on this machine:\n{address}")
+    webbrowser.open(address)
+
+
+def _show_code(code: DeviceCode) -> None:
+    note(f"Open {code.uri} in any browser, and type the code {code.user_code}")
+    note(f"or open {code.uri_complete} and compare it.")
 
 
 def _accepts(context: Context, *, is_last: bool) -> bool:
@@ -92,7 +150,7 @@ def _accepts(context: Context, *, is_last: bool) -> bool:
         url = httpx.URL(context.url)
         reached = Access(url, trust("--ca", ca, url), token, context.namespace)
         with client_of(reached) as server:
-            server.call("GET", "/v1/nodes", query={"limit": "1"})
+            _ask(server)
     except OSError as error:
         if is_last:
             reason = error.strerror or str(error)
@@ -103,6 +161,14 @@ def _accepts(context: Context, *, is_last: bool) -> bool:
     else:
         return True
     return False
+
+
+def _ask(server: Client) -> None:
+    """Raise what the server answers to who is not let in."""
+    try:
+        server.call("GET", "/v1/whoami")
+    except NotFoundError:  # an older server
+        server.call("GET", "/v1/nodes", query={"limit": "1"})
 
 
 @click.group()

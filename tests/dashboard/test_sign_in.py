@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 from pyotp import TOTP
@@ -64,3 +65,33 @@ def test_a_local_user_signs_in_with_name_password_and_code(
             expect(page.get_by_label("Name", exact=True)).to_be_visible()
             tab.check()
         admin.delete("/v1/users/ann")
+
+
+def test_a_user_confirms_the_login_of_a_command_line(world: SignInServer, browser: Browser) -> None:
+    begun = httpx.post(
+        f"{world.server.api}/login/device", data={"client_id": "edgesync"}, trust_env=False
+    ).json()
+    with contextlib.closing(browser.new_context()) as context:
+        tab = Tab(context.new_page(), world.server.api)
+        page = tab.page
+        # Typed in, with a sign-in at the provider in between.
+        tab.open("/device", page.get_by_label("Token", exact=True))
+        page.get_by_role("link", name="Sign in with Our company").click()
+        page.get_by_role("button", name="bob").click()
+        page.get_by_label("Code that the command line shows").fill("BBBB-BBBB")
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_role("alert")).to_contain_text("Not found")
+        page.get_by_label("Code that the command line shows").fill(begun["user_code"])
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_text(begun["user_code"])).to_be_visible()
+        expect(page.get_by_text("127.0.0.1")).to_be_visible()
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_text("The command line is logged in")).to_be_visible()
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": begun["device_code"],
+    }
+    got = httpx.post(f"{world.server.api}/login/token", data=form, trust_env=False).json()
+    bearer = {"Authorization": f"Bearer {got['access_token']}"}
+    who = httpx.get(f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False).json()
+    assert who["name"] == "company:bob@example.com"

@@ -1,5 +1,7 @@
 """Signing in with a real identity provider, in a process of its own, and attacks on it."""
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import wait_for
 from tests.identity_provider import SignInServer, sign_in_server
+from tests.preloaded import run_edgesync
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +170,83 @@ def test_a_token_is_exchanged_for_a_session(world: SignInServer) -> None:
             ({**form, "subject_token": got["access_token"]}, 401),
         ):
             assert browser.post("/login/token", data=wrong).status_code == status, wrong
+
+
+@contextlib.contextmanager
+def logging_in(
+    world: SignInServer, folder: Path, way: str
+) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
+    """A command line that logs in, and the environment of others with the same contexts."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
+    environment |= {"EDGESYNC_CONTEXTS": str(folder / "contexts.yaml"), "BROWSER": "true"}
+    command = [sys.executable, "-m", "edgesync", "login", world.server.api, way]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, environment
+    finally:
+        process.kill()
+        process.communicate(timeout=10 * UNIT)
+
+
+def check_logged_in(
+    world: SignInServer, process: "subprocess.Popen[str]", environment: dict[str, str]
+) -> None:
+    """The command line acts for the user, until the user's sessions are ended."""
+    output, errors = process.communicate(timeout=20 * UNIT)
+    assert process.returncode == 0, errors
+    assert "Logged in to" in output
+    assert "eus_" not in output + errors
+    listed = run_edgesync("session", "list", environment=environment)
+    assert listed.returncode == 0, listed.stderr
+    (own,) = [line.split() for line in listed.stdout.splitlines() if line.startswith("*")]
+    assert own[2:4] == ["company:ann@example.com", "cli"]
+    with world.server.client() as admin:
+        assert admin.delete(f"/v1/sessions/{own[1]}?all=true").status_code == 200
+    refused = run_edgesync("get", "nodes", environment=environment)
+    assert refused.returncode != 0
+    assert "edgesync login" in refused.stderr
+
+
+def test_a_shell_without_a_browser_logs_in_with_a_code(world: SignInServer, tmp_path: Path) -> None:
+    mark = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
+    with (
+        world.browser() as browser,
+        logging_in(world, tmp_path, "--device") as (process, environment),
+    ):
+        world.sign_in(browser, "ann")
+        assert process.stderr is not None
+        code = process.stderr.readline().split()[-1]
+        assert process.stderr.readline().split()[2].endswith(f"/device?user_code={code}")
+        shown = browser.get(f"/login/approval?code={code}").json()
+        assert shown["code"] == code
+        body = {"code": code, "approve": True}
+        assert browser.post("/login/approval", json=body, headers=mark).status_code == 200
+        check_logged_in(world, process, environment)
+
+
+def test_a_shell_logs_in_with_the_browser_of_its_machine(
+    world: SignInServer, tmp_path: Path
+) -> None:
+    mark = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
+    with (
+        world.browser() as browser,
+        logging_in(world, tmp_path, "--browser") as (process, environment),
+    ):
+        world.sign_in(browser, "ann")
+        assert process.stderr is not None
+        process.stderr.readline()
+        place = process.stderr.readline().strip()
+        sealed = browser.get(place).headers["location"].removeprefix("/#/login?request=")
+        body = {"request": sealed, "approve": True}
+        answer = browser.post("/login/approval", json=body, headers=mark)
+        back = httpx.URL(answer.json()["location"])
+        # A page that knows the port and not the state is not waited for.
+        forged = back.copy_set_param("state", "forged").copy_set_param("code", "of-another")
+        assert httpx.get(forged, trust_env=False).status_code == 404
+        assert httpx.get(back, trust_env=False).status_code == 200
+        check_logged_in(world, process, environment)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,10 @@ NO_CHANGE_OF_A_THING = {
     # Keys of nodes, which activation and renewal prove.
     "put_encryption_key",
     "delete_encryption_key",
+    # Logins of the command line, until a session begins, which has an entry.
+    "put_device_login",
+    "delete_device_login",
+    "forget_device_logins",
     # The last code of a second factor that was used.
     "set_totp_step",
     # The administrator's token, which a command changes with an entry of its own.

@@ -33,6 +33,7 @@ from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.rest.places import Places, command_waits
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.command_line import CommandLineSignIn
 from cloud.rest.sign_in.local import LocalSignIn
 from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.transaction import Store
@@ -183,6 +184,13 @@ async def open_world(
                 store,
                 Passwords(memory_kib=64),
                 refusals,
+                clock=clock,
+                timer=lambda: clock.now.timestamp(),
+                new_id=lambda: f"id{next(numbers)}",
+            ),
+            command_line=CommandLineSignIn(
+                store,
+                b"32 bytes: a key of sessions here",
                 clock=clock,
                 timer=lambda: clock.now.timestamp(),
                 new_id=lambda: f"id{next(numbers)}",

@@ -25,6 +25,7 @@ from cloud.core import (
     custom_role,
     decoding,
     deploys,
+    device_logins,
     encryption_key,
     event,
     grants,
@@ -86,8 +87,8 @@ from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
+from cloud.rest.sign_in import command_line, passwords
 from cloud.rest.sign_in import local as sign_in
-from cloud.rest.sign_in import passwords
 from cloud.rest.sign_in import routes as sign_in_routes
 from cloud.rest.sign_in.provider_client import REQUESTS_LIMIT, RESPONSE_LIMIT, TIMEOUT_SECONDS
 from cloud.store.key_commands import COMMAND_SECONDS, OUTPUT_LIMIT
@@ -197,6 +198,15 @@ LIMITS: Mapping[str, str] = {
         f"{sign_in.CODE_RATE.burst}, then one every"
         f" {1 / sign_in.CODE_RATE.per_second / 60:.0f} minutes"
     ),
+    "logins of the command line that wait for a user": f"{device_logins.PENDING_LIMIT:,}",
+    "the same of one address": f"{device_logins.PENDING_OF_ADDRESS}",
+    "time for a user to approve a login of the command line": span(device_logins.LIFETIME),
+    "requests of a login that waits": f"one every {span(device_logins.INTERVAL)}",
+    "user codes of no login that one user tries": (
+        f"{command_line.USER_CODE_RATE.burst}, then one every"
+        f" {1 / command_line.USER_CODE_RATE.per_second:.0f} seconds"
+    ),
+    "life of an authorization code": span(command_line.CODE_LIFETIME),
     "passwords that are checked, or wait for it": f"{passwords.WAITING_LIMIT}",
     "URL of a callback or channel": characters(sending.URL_LIMIT),
     "channel, as JSON": size(channel.SIZE_LIMIT),

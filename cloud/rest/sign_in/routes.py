@@ -12,25 +12,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cloud.core.identity_providers import TOKEN_LIMIT, IdentityProvider
-from cloud.core.user_sessions import NewSession, Origin
+from cloud.core.identity_providers import IdentityProvider
+from cloud.core.user_sessions import NewSession
 from cloud.errors import Denied, Invalid, Unavailable
 from cloud.http.addresses import Network
 from cloud.http.answers import json_response
 from cloud.http.requests import (
     address_key_of,
-    address_of,
     is_secure,
-    media_type_of,
-    read_body,
     read_json,
-    request_id,
 )
 from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
 from cloud.rest.sign_in.local import Credentials, LocalSignIn
 from cloud.rest.sign_in.pending_sign_in import LIFETIME, PendingSignIn
+from cloud.rest.sign_in.token_routes import TokenGrant, origin_of
 
 if TYPE_CHECKING:
     from cloud.rest.sign_in.provider_client import ProviderClient
@@ -101,12 +98,11 @@ def local_sign_in_routes(
 
 def sign_in_routes(
     identity: "SignInService",
-    authenticator: Authenticator,
     sessions: Sessions,
     *,
     trusted_proxies: Sequence[Network],
 ) -> list[Route]:
-    """A sign-in with a provider in a browser, and the exchange of tokens."""
+    """A sign-in with a provider in a browser."""
     pending = identity.pending
 
     async def begin(request: Request) -> Response:
@@ -151,9 +147,18 @@ def sign_in_routes(
         token = await client.id_token_for(code, started.verifier, started.redirect_uri)
         return await identity.signed_in(client, token, started.nonce, origin_of(request))
 
-    async def exchange(request: Request) -> Response:
-        """A session for a token of a provider (RFC 8693)."""
-        token = _subject_token(await _form(request))
+    return [
+        CheckedRoute("/login/{provider}", begin, methods=["GET"]),
+        # Providers add parameters of their own.
+        Route("/login/{provider}/callback", come_back, methods=["GET"]),
+    ]
+
+
+def exchange_grant(identity: "SignInService", authenticator: Authenticator) -> TokenGrant:
+    """A session for a token of a provider (RFC 8693)."""
+
+    async def exchange(request: Request, form: Mapping[str, str]) -> Response:
+        token = _subject_token(form)
         async with authenticator.recording_denials(request.scope):
             new = await identity.exchanged(token, origin_of(request))
         return json_response(
@@ -166,12 +171,7 @@ def sign_in_routes(
             headers=_NO_STORE,
         )
 
-    return [
-        CheckedRoute("/login/token", exchange, methods=["POST"]),
-        CheckedRoute("/login/{provider}", begin, methods=["GET"]),
-        # Providers add parameters of their own.
-        Route("/login/{provider}/callback", come_back, methods=["GET"]),
-    ]
+    return exchange
 
 
 def _authorization_url(endpoint: str, client: "ProviderClient", started: PendingSignIn) -> str:
@@ -211,23 +211,7 @@ async def _code_in(
     return query["code"]
 
 
-async def _form(request: Request) -> Mapping[str, str]:
-    if media_type_of(request) != "application/x-www-form-urlencoded":
-        raise Invalid("", "the body is not application/x-www-form-urlencoded")
-    body = await read_body(request, 2 * TOKEN_LIMIT)
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20)
-    except ValueError as error:
-        raise Invalid("", "the body is not a form") from error
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise Invalid("", "the form has a field twice")
-    return form
-
-
 def _subject_token(form: Mapping[str, str]) -> str:
-    if form.get("grant_type") != EXCHANGE:
-        raise Invalid("grant_type", f"is not {EXCHANGE}")
     if form.get("subject_token_type") not in SUBJECT_TOKENS:
         raise Invalid("subject_token_type", f"is none of {', '.join(sorted(SUBJECT_TOKENS))}")
     if not form.get("subject_token"):
@@ -241,8 +225,3 @@ def _home(refusal: str, *cookies: str) -> Response:
     for cookie in cookies:
         response.headers.append("Set-Cookie", cookie)
     return response
-
-
-def origin_of(request: Request) -> Origin:
-    """Where *request* is from, for the audit log."""
-    return Origin(address_of(request.scope), request_id(request))

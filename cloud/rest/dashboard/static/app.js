@@ -15,6 +15,7 @@ import { NewThing, Thing, Things } from "./things.js";
 import { Audit, Certificates } from "./logs.js";
 import { Events } from "./events.js";
 import { AddDevice } from "./add_device.js";
+import { Approval } from "./approval.js";
 import { Guard } from "./guard.js";
 import { Rollout, Rollouts } from "./rollouts.js";
 import { Palette, usePalette } from "./palette.js";
@@ -107,6 +108,7 @@ function Page({ route, session }) {
   if (place === "namespaces") return html`<${Namespaces} />`;
   if (place === "guard") return html`<${Guard} ...${shared} />`;
   if (place === "tokens") return html`<${Tokens} ...${shared} />`;
+  if (place === "login") return html`<${Approval} ...${shared} />`;
   if (place === "certificates") return html`<${Certificates} ...${shared} />`;
   const kind = kindAt(place);
   if (kind && !name) return html`<${Things} key=${place} kind=${kind} ...${shared} />`;
