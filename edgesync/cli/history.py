@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import APP
+from edgesync.cli.open_rollouts import undo_rollout
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -84,13 +86,20 @@ def show_history(
 def undo(server: Client, *, target: Target, revision: int | None, dry_run: bool) -> None:
     """Revert a resource to its previous or an earlier revision, even after deletion.
 
-    The revert is a revision of its own and can be undone.
+    The revert is a revision of its own and can be undone. While a rollout of the app has not ended,
+    and without a revision, it is rolled back: each node returns to its own previous version.
     """
-    revert(server, target, revision, dry_run=dry_run)
+    undo_change(server, target, revision, dry_run=dry_run)
 
 
-def revert(server: Client, target: Target, revision: int | None, *, dry_run: bool) -> None:
-    """Revert *target* to *revision*, or to its previous one; print the plan with *dry_run*."""
+def undo_change(server: Client, target: Target, revision: int | None, *, dry_run: bool) -> None:
+    """Revert *target* to *revision*, or to its previous one; print the plan with *dry_run*.
+
+    Without a revision, an app whose rollout has not ended is rolled back.
+    """
+    is_newest = revision is None and target.kind is APP
+    if is_newest and undo_rollout(server, target.name, dry_run=dry_run):
+        return
     body = {"revision": revision} if revision else {}
     if dry_run:
         plan = Planned(target.title, (request_plan(server, "POST", f"{target.url}/undo", body),))

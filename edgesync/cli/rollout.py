@@ -5,7 +5,6 @@ For apps that no policy governs, `status`, `history` and `undo` are `wait`, `his
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import click
 from rich.console import Console, Group
@@ -16,7 +15,8 @@ from rich.text import Text
 from cloud.core.kinds import APP, KINDS
 from cloud.core.rollout import RolloutState
 from edgesync.cli.completing import completed_targets
-from edgesync.cli.history import REVISION, revert, show_history
+from edgesync.cli.history import REVISION, show_history, undo_change
+from edgesync.cli.open_rollouts import act_on_rollout, find_rollout
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -38,7 +38,6 @@ from edgesync.cli.resources.rollouts import (
 )
 from edgesync.cli.wait import wait_for
 from edgesync.client.client import Client
-from edgesync.client.errors import NotFoundError
 
 LOOK_EVERY_SECONDS = 0.5
 WAIT_SECONDS = 120.0
@@ -86,7 +85,7 @@ def status(
     an app that no policy governs it waits until the app has converged.
     """
     name = _app_name(words)
-    found = _find(server, name)
+    found = find_rollout(server, name)
     if found is None:
         limit = WAIT_SECONDS if timeout is None else timeout
         wait_for(server, [Target(APP, name)], "converged", limit)
@@ -143,12 +142,7 @@ def undo(server: Client, *, words: tuple[str, ...], revision: int | None, dry_ru
 
     Otherwise, or with a revision, revert a resource as `edgesync undo` does.
     """
-    if _is_name(words) and revision is None and not dry_run:
-        found = _find(server, words[0])
-        if found is not None and RolloutState(found["state"]).is_open:
-            _act(server, words[0], "rollback")
-            return
-    revert(server, _target(words), revision, dry_run=dry_run)
+    undo_change(server, _target(words), revision, dry_run=dry_run)
 
 
 def _action(verb: str, text: str) -> None:
@@ -157,7 +151,7 @@ def _action(verb: str, text: str) -> None:
     @_name_argument
     @reason_option
     def act(server: Client, *, words: tuple[str, ...]) -> None:
-        _act(server, _app_name(words), verb)
+        act_on_rollout(server, _app_name(words), verb)
 
 
 _action("pause", "Admit no further nodes until the rollout is resumed.")
@@ -175,12 +169,7 @@ _action("hurry", "Skip soak times and windows from now on, but not the bound on 
 @reason_option
 def start(server: Client, *, words: tuple[str, ...], start: str | None) -> None:
     """Begin a rollout that is scheduled, now or at another time."""
-    _act(server, _app_name(words), "start", {"startTime": start} if start else {})
-
-
-def _act(server: Client, name: str, verb: str, body: Any = None) -> None:
-    after = server.call("POST", f"/v1/rollouts/{name}/{verb}", body=body)
-    click.echo(f"rollout/{in_line(after['name'])} is {state_words(after['state'])}")
+    act_on_rollout(server, _app_name(words), "start", {"startTime": start} if start else {})
 
 
 def _app_name(words: Sequence[str]) -> str:
@@ -197,15 +186,6 @@ def _is_name(words: Sequence[str]) -> bool:
 def _target(words: Sequence[str]) -> Target:
     """The resource; a single word is the name of an app."""
     return Target(APP, words[0]) if _is_name(words) else target_of(words, "has_revisions")
-
-
-def _find(server: Client, name: str) -> Json | None:
-    """The rollout of that name, or of the app of that name; None where there is none."""
-    try:
-        found: Json = server.call("GET", f"/v1/rollouts/{name}")
-    except NotFoundError:
-        return None
-    return found
 
 
 def _show(found: Json) -> None:

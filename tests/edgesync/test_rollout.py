@@ -97,10 +97,29 @@ async def test_a_rollout_is_paused_resumed_and_ended(governed: Shell) -> None:
     await governed.run("rollout", "status", "web", code=1)
 
 
-async def test_undo_takes_an_open_rollout_back(governed: Shell) -> None:
-    done = await governed.lines("rollout", "undo", "web")
+@pytest.mark.parametrize("verb", [["rollout", "undo", "web"], ["undo", "app", "web"]])
+async def test_undo_takes_an_open_rollout_back(governed: Shell, verb: list[str]) -> None:
+    name = (await rollout(governed))["name"]
+    planned = (await governed.run(*verb, "--dry-run")).stdout
+    assert planned == f"rollout/{name} would be rolled back, on 0 nodes\n"
+    assert (await rollout(governed))["state"] == "running"
+    done = await governed.lines(*verb, "--reason", "does not start")
+    assert done == [[f"rollout/{name}", "is", "rolling", "back"]]
+    found = await rollout(governed)
+    assert (found["state"], found["cause"]) == ("rollingBack", "does not start")
+
+
+async def test_undo_to_a_revision_replaces_an_open_rollout(governed: Shell) -> None:
+    before = (await rollout(governed))["name"]
+    done = await governed.lines("undo", "app", "web", "--to", "1")
+    assert done[0][:2] == ["undone", "app/web"]
+    assert (await rollout(governed))["name"] != before
+
+
+async def test_undo_takes_a_rollout_back_that_has_not_begun(governed: Shell) -> None:
+    await becomes(governed, RolloutState.SCHEDULED)
+    done = await governed.lines("undo", "app", "web")
     assert done[0][1:] == ["is", "rolling", "back"]
-    assert (await rollout(governed))["state"] == "rollingBack"
 
 
 async def test_undo_reverts_the_app_where_no_rollout_is_open(governed: Shell) -> None:
