@@ -24,6 +24,7 @@ from cloud.operations.apps import create_app
 from cloud.operations.audit import list_entries
 from cloud.operations.desires import Info, InfoKind, deliver
 from cloud.operations.nodes import create_node
+from cloud.operations.secret_sources import delivered_secret
 from cloud.operations.secrets import create_secret, update_secret
 from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
@@ -193,6 +194,17 @@ async def test_a_source_that_cannot_be_read_changes_nothing(world: SourceWorld) 
     world.clock.seconds += FAILURE_HELD.total_seconds()
     assert await world.body() == first
     assert not (await world.store.read(lambda tx: tx.source_state("default", "db"))).error
+
+
+async def test_an_older_version_is_delivered_with_the_values_of_now(world: SourceWorld) -> None:
+    first = await world.body()
+    older = await world.store.read(lambda tx: tx.secret("default", "db"))
+    assert older is not None
+    world.file.write_text("second-value")
+    await world.values.read_all()
+    whole = await world.store.read(lambda tx: delivered_secret(tx, older, world.values.values_of))
+    assert whole.version == first["version"] != (await world.versions())[0]
+    assert whole.spec.data["password"] == "second-value"
 
 
 async def test_no_value_is_in_the_database_or_a_text(world: SourceWorld) -> None:
