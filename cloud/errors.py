@@ -316,10 +316,20 @@ class ConfirmationRequired(CloudError):
     def __init__(self, touched: int, total: int, share: float) -> None:
         self.touched = touched
         self.total = total
+        self.share = share
         super().__init__(
             f"This touches {touched} of {total} nodes, and the guard of the namespace lets no more"
             f" than {share:.0%} through: look at it with dryRun=true, send it with confirm=true.",
         )
+
+    def without_total(self) -> "ConfirmationRequired":
+        """The same error for who may not know how many nodes there are."""
+        error = ConfirmationRequired(self.touched, 0, self.share)
+        error.args = (
+            f"This touches {self.touched} nodes, and the guard of the namespace lets no more than"
+            f" {self.share:.0%} of its nodes through: send it with confirm=true.",
+        )
+        return error
 
 
 class TooManyRequests(CloudError):

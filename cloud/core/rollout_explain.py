@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+import msgspec
+
 from cloud.core.rollout import Assignment, Rollout
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.rollout_windows import opens_at, time_zone
@@ -18,6 +20,13 @@ def rollout_words(
 ) -> str:
     """Why a node with *labels* and *assignment* has not, or not yet, the version of *rollout*."""
     return f"version {rollout.target} {_words(rollout, wait, assignment, labels, now)}"
+
+
+def without_names(rollout: Rollout, wait: RolloutWait) -> tuple[Rollout, RolloutWait]:
+    """Both without what may name other nodes."""
+    has_names = wait.reason in {WaitReason.BUDGET, WaitReason.PAUSE}
+    quiet = msgspec.structs.replace(rollout, cause="")
+    return quiet, msgspec.structs.replace(wait, detail="") if has_names else wait
 
 
 def _words(
@@ -37,13 +46,14 @@ def _words(
         case WaitReason.APPROVAL:
             return f"waits for the approval of stage {rollout.rules.all_stages[rollout.stage].name}"
         case WaitReason.PAUSE:
-            return f"waits: the rollout is paused ({rollout.cause or wait.detail})"
+            cause = rollout.cause or wait.detail
+            return "waits: the rollout is paused" + (f" ({cause})" if cause else "")
         case WaitReason.SCHEDULE:
             return f"waits for the start of the rollout{_until(wait)}"
         case WaitReason.OFFLINE:
             return "waits until the node is online"
         case WaitReason.BUDGET:
-            return f"waits for others of its group: {wait.detail}"
+            return "waits for others of its group" + (f": {wait.detail}" if wait.detail else "")
         case _:
             return f"{wait.detail}{_until(wait)}"
 

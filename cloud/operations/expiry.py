@@ -7,6 +7,8 @@ from datetime import datetime
 from cloud.core.expiry import CertificateEnd, bounds_from, buckets
 from cloud.core.listing import ListOptions, Page
 from cloud.core.node import SeenNode
+from cloud.errors import NotFound
+from cloud.operations.node_scope import is_within
 from cloud.operations.nodes import read_node
 from cloud.store.transaction import Transaction
 
@@ -33,9 +35,14 @@ def list_ending(
     return tx.list_certificate_ends(namespace, before, options).each(ending)
 
 
-def ending_of(tx: Transaction, namespace: str, name: str) -> Page[EndingNode]:
-    """The one that `list_ending` has of the node, if any, whenever it ends."""
+def ending_of(tx: Transaction, namespace: str, name: str, *, within: str = "") -> Page[EndingNode]:
+    """The one that `list_ending` has of the node, if any, whenever it ends.
+
+    NotFound for a node that the selector *within* does not select.
+    """
     node, end = read_node(tx, namespace, name), tx.certificate_end(namespace, name)
+    if not is_within(within, node.node):
+        raise NotFound("node", name)
     found = [EndingNode(node, end)] if end else []
     return Page(found, len(found))
 

@@ -18,7 +18,7 @@ from cloud.core.explain import (
 from cloud.core.node import SeenNode
 from cloud.core.readiness import node_status
 from cloud.core.report import Report, StoredReport, read_report
-from cloud.core.rollout_explain import rollout_words
+from cloud.core.rollout_explain import rollout_words, without_names
 from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
 from cloud.operations.nodes import read_node
@@ -37,14 +37,23 @@ class ExplainedNode:
 
 
 def explain_node(
-    tx: Transaction, namespace: str, name: str, *, now: datetime, app: str = ""
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    *,
+    now: datetime,
+    app: str = "",
+    names_others: bool = True,
 ) -> ExplainedNode:
     """Explain all apps of the node, or only *app*, whether it is for the node or not.
+
+    With *names_others* a wait for other nodes names them.
 
     NotFound if there is no such node; or no such app, and the node names none.
     """
     facts, seen = _facts(tx, namespace, name, now)
-    explanation = _with_secrets(tx, facts, _with_rollouts(tx, facts, explained(facts)))
+    waits = _with_rollouts(tx, facts, explained(facts), names_others=names_others)
+    explanation = _with_secrets(tx, facts, waits)
     return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
 
 
@@ -76,16 +85,24 @@ def _facts(
     return facts, seen
 
 
-def _with_rollouts(tx: Transaction, facts: ExplainFacts, found: Explanation) -> Explanation:
+def _with_rollouts(
+    tx: Transaction,
+    facts: ExplainFacts,
+    found: Explanation,
+    *,
+    names_others: bool,
+) -> Explanation:
     """*found* with what the node waits for in the rollouts of its apps."""
     namespace, node = facts.node.namespace, facts.node
     governed = tx.catalog(namespace).governed
     apps = [name for name, own in governed.items() if selects(own.app, node.labels)]
     rows = tx.assignments_of_node(namespace, node.name) if apps else {}
-    words = {
-        app: rollout_words(governed[app].rollout, wait, rows.get(app), node.labels, facts.now)
-        for app, wait in waits_of_node(tx, namespace, node.name, apps, now=facts.now).items()
-    }
+    waits = waits_of_node(tx, namespace, node.name, apps, now=facts.now)
+    words = {}
+    for app, wait in waits.items():
+        both = (governed[app].rollout, wait)
+        shown = both if names_others else without_names(*both)
+        words[app] = rollout_words(*shown, rows.get(app), node.labels, facts.now)
     if not words:
         return found
     known = [

@@ -24,7 +24,8 @@ BATCHES_SHOWN = 5
 """Batches of an overview that refused devices: those that refused most."""
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_LEFT = (timedelta(), _DAY, 7 * _DAY, 30 * _DAY)
+ENDS_WITHIN = (timedelta(), _DAY, 7 * _DAY, 30 * _DAY)
+"""The times from now of `Ends`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,8 @@ def count_offline(tx: Transaction, app: App, *, now: datetime) -> int:
 
 def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
     """Look at *namespace* as it is at *now*."""
-    apps = sorted(tx.catalog(namespace).apps.values(), key=_change, reverse=True)
-    ended, *ending = tx.count_ends_in(namespace, [now + left for left in _LEFT])
+    apps = sorted(tx.catalog(namespace).apps.values(), key=by_change, reverse=True)
+    ended, *ending = tx.count_ends_in(namespace, [now + left for left in ENDS_WITHIN])
     return Overview(
         apps=[_rollout(tx, app) for app in apps[:APPS_SHOWN]],
         activations_of_day=tx.count_activations(namespace, now - _DAY),
@@ -107,6 +108,6 @@ def _rollout(tx: Transaction, app: App) -> VersionProgress:
     return version_progress(app, selected, counts, wanted)
 
 
-def _change(app: App) -> tuple[int, str]:
-    """Versions are numbers that only grow."""
+def by_change(app: App) -> tuple[int, str]:
+    """Apps in the order of their last change: versions are numbers that only grow."""
     return len(app.version), app.version

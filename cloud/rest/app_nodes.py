@@ -11,6 +11,7 @@ from cloud.operations import app_nodes
 from cloud.operations.apps import existing_app
 from cloud.rest.context import RequestContext
 from cloud.rest.described import NODES_LISTED, Described, Parameter
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.node_state import state_answer
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -25,12 +26,14 @@ def cause_answers(causes: Sequence[CauseCount]) -> list[CauseCountAnswer]:
 
 async def list_app_nodes(context: RequestContext) -> AppNodesAnswer:
     """`GET /v1/apps/{name}/nodes`."""
-    name, options = context.path("name"), context.list_options()
+    name, options = context.path("name"), context.node_options()
     status = _status(context.query("status"))
 
     def read(tx: Transaction) -> AppNodesAnswer:
         page = app_nodes.nodes_of_app(tx, context.namespace, name, status, options)
-        causes = app_nodes.causes_of_app(tx, existing_app(tx, context.namespace, name))
+        app = existing_app(tx, context.namespace, name)
+        # They are counted of all nodes.
+        causes = () if context.nodes else app_nodes.causes_of_app(tx, app)
         shown = context.listed(page, options, lambda one: _answer(context, one))
         return AppNodesAnswer(shown.total, shown.list_options, shown.items, cause_answers(causes))
 
@@ -73,5 +76,6 @@ APP_NODE_ROUTES: Sequence[ApiRoute] = (
             ),
         ),
         needs="read apps",
+        limit=NodeLimit.SELECTED,
     ),
 )

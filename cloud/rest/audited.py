@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cloud.core.audit import Action, Attempt, is_look, kind_of
 from cloud.core.kinds import KINDS
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.errors import ConfirmationRequired, Forbidden
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
 from cloud.operations.node_scope import NodeScope
@@ -33,7 +34,8 @@ class AuditedStore:
 
     With *is_dry_run* nothing is changed: `write` raises DryRunComplete. *is_confirmed*: the caller
     knows how many nodes a change touches. Rollouts that begin with one follow the *order*. With a
-    *scope* all of it is about its node alone.
+    *scope* all of it is about its node alone. Who *is_limited* to some nodes does not learn how
+    many there are.
     """
 
     store: Store
@@ -43,6 +45,7 @@ class AuditedStore:
     is_confirmed: bool = False
     order: RolloutOrder = AT_ONCE
     scope: NodeScope | None = None
+    is_limited: bool = False
 
     def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
@@ -50,9 +53,11 @@ class AuditedStore:
         if attempt is None:
             raise RuntimeError("a route that changes something is no action of the audit log")
         work = self._scoped(work)
+        if self.is_dry_run and self.is_limited:
+            raise Forbidden("a role for some nodes has no dry runs: they count all nodes")
         if self.is_dry_run:
             return self.store.write(lambda tx: dry_run(tx, attempt, work))
-        return self.store.write(
+        done = self.store.write(
             lambda tx: carry_out(
                 tx,
                 attempt,
@@ -62,6 +67,7 @@ class AuditedStore:
                 order=self.order,
             )
         )
+        return _without_total(done) if self.is_limited else done
 
     def write_concurrent(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As `write`: the log is one chain."""
@@ -85,6 +91,13 @@ class AuditedStore:
 
     def _scoped(self, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
         return self.scope.around(work) if self.scope else work
+
+
+async def _without_total(done: Awaitable[T]) -> T:
+    try:
+        return await done
+    except ConfirmationRequired as error:
+        raise error.without_total() from None
 
 
 def attempt_of(request: Request, action: str, namespace: str, now: datetime) -> Attempt:

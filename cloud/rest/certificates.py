@@ -12,10 +12,12 @@ from cloud.core.decoding import convert
 from cloud.core.expiry import RENEWAL_DUE
 from cloud.core.readiness import node_status
 from cloud.core.times import time_text
+from cloud.errors import Forbidden
 from cloud.operations.expiry import EndingNode, ending_of, list_ending
 from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext
 from cloud.rest.described import ENDING, Described
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.route import ApiRoute
 
 
@@ -34,9 +36,11 @@ async def list_certificates(context: RequestContext) -> Listed[CertificateAnswer
     )
     options = context.list_options()
     node = context.query("node")
+    if context.nodes and not node:
+        raise Forbidden(f"your role is for the nodes {context.nodes} alone: ask for one by node=")
     page = await context.store.read(
         lambda tx: (
-            ending_of(tx, context.namespace, node)
+            ending_of(tx, context.namespace, node, within=context.nodes)
             if node
             else list_ending(tx, context.namespace, before, options)
         )
@@ -69,5 +73,6 @@ CERTIFICATE_ROUTES: Sequence[ApiRoute] = (
             refusals=(404,),
         ),
         needs="list certificates",
+        limit=NodeLimit.SELECTED,
     ),
 )

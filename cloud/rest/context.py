@@ -40,7 +40,7 @@ from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.described import CONFIRM, DRY_RUN, ROLLOUT_NOW, ROLLOUT_START, Body, Described
-from cloud.rest.node_limit import NodeLimit
+from cloud.rest.node_limit import NodeLimit, node_scope
 from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
 from cloud.store.transaction import Store
@@ -303,7 +303,7 @@ def endpoint(
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         nodes = caller.nodes_for(needs, _name_in(request), namespace)
-        scope = _scope_of(request, namespace, nodes, limit)
+        scope = node_scope(request, namespace, nodes, limit)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])
@@ -315,6 +315,7 @@ def endpoint(
             is_confirmed=is_write and _flag(request, CONFIRM),
             order=_order_of(request) if is_write else AT_ONCE,
             scope=scope,
+            is_limited=bool(nodes),
         )
         context = RequestContext(api, request, namespace, now, audited, described.body, nodes)
         try:
@@ -330,18 +331,6 @@ def endpoint(
         return await answer_response(request, result)
 
     return answer
-
-
-def _scope_of(request: Request, namespace: str, nodes: str, limit: NodeLimit) -> NodeScope | None:
-    """The node that the request is about, for who may see those alone that *nodes* selects.
-
-    Forbidden where the route is not for some nodes.
-    """
-    if nodes and limit is NodeLimit.NONE:
-        raise Forbidden(f"your role is for the nodes {nodes} alone; this is not about some nodes")
-    if not nodes or limit is NodeLimit.SELECTED:
-        return None
-    return NodeScope(namespace, request.path_params["name"], nodes)
 
 
 def _name_in(request: Request) -> str:

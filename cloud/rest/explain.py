@@ -16,7 +16,14 @@ async def get_explanation(context: RequestContext) -> ExplanationAnswer:
     """`GET /v1/nodes/{name}/explain`."""
     name, app = context.path("name"), context.query("app")
     found = await context.store.read(
-        lambda tx: explain_node(tx, context.namespace, name, now=context.now, app=app)
+        lambda tx: explain_node(
+            tx,
+            context.namespace,
+            name,
+            now=context.now,
+            app=app,
+            names_others=not context.nodes,
+        )
     )
     node, explanation = found.seen.node, found.explanation
     connected = context.api.is_connected(node.id)

@@ -2,6 +2,11 @@
 
 from enum import Enum
 
+from starlette.requests import Request
+
+from cloud.errors import Forbidden
+from cloud.operations.node_scope import NodeScope
+
 
 class NodeLimit(Enum):
     """What a route does for a role that is limited to some nodes.
@@ -13,3 +18,17 @@ class NodeLimit(Enum):
     NONE = "none"
     ONE = "one"
     SELECTED = "selected"
+
+
+def node_scope(request: Request, namespace: str, nodes: str, limit: NodeLimit) -> NodeScope | None:
+    """The node that the request is about, for who may see those alone that *nodes* selects.
+
+    Forbidden where the route is not for some nodes.
+    """
+    if not nodes:
+        return None
+    if limit is NodeLimit.NONE:
+        raise Forbidden(f"your role is for the nodes {nodes} alone; this is not about some nodes")
+    if limit is NodeLimit.SELECTED:
+        return None
+    return NodeScope(namespace, request.path_params["name"], nodes)

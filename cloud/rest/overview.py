@@ -24,9 +24,11 @@ from cloud.core.usage import UsagePoint
 from cloud.core.version_progress import CauseCount, NodeFailure, VersionProgress
 from cloud.operations import overview, usage
 from cloud.operations.app_nodes import causes_of_app
+from cloud.operations.limited_overview import limited_overview, limited_rollout
 from cloud.rest.app_nodes import cause_answers
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.node_list import scaled
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -34,12 +36,20 @@ from cloud.store.transaction import Transaction
 
 async def get_overview(context: RequestContext) -> OverviewAnswer:
     """`GET /v1/overview`."""
+    if context.nodes:
+        where, now = (context.namespace, context.nodes), context.now
+        states, seen = await context.store.read(lambda tx: limited_overview(tx, *where, now=now))
+        return _overview_answer(states, seen)
     seen = await context.store.read(
         lambda tx: overview.overview(tx, context.namespace, now=context.now)
     )
     states = await context.api.counts.count(
         context.namespace, context.store, lambda tx, now: tx.count_states_in(context.namespace, now)
     )
+    return _overview_answer(states, seen)
+
+
+def _overview_answer(states: Mapping[NodeState, int], seen: overview.Overview) -> OverviewAnswer:
     ends = seen.ends
     return OverviewAnswer(
         nodes=node_counts(states),
@@ -56,6 +66,8 @@ async def get_overview(context: RequestContext) -> OverviewAnswer:
 async def get_rollout(context: RequestContext) -> RolloutAnswer:
     """`GET /v1/apps/{name}/rollout`."""
     name = context.path("name")
+    if context.nodes:
+        return await _limited_rollout(context, name)
 
     def read(
         tx: Transaction,
@@ -78,6 +90,20 @@ async def get_rollout(context: RequestContext) -> RolloutAnswer:
         offline=min(offline, rollout.selected - rollout.running),
         failures=[FailureAnswer(one.node, one.cause) for one in failures],
         causes=cause_answers(causes),
+    )
+
+
+async def _limited_rollout(context: RequestContext, name: str) -> RolloutAnswer:
+    """The same of some nodes; neither versions nor causes are counted."""
+    where, now = (context.namespace, name, context.nodes), context.now
+    progress, failures, offline = await context.store.read(
+        lambda tx: limited_rollout(tx, *where, now=now)
+    )
+    return RolloutAnswer(
+        **msgspec.structs.asdict(_progress(progress)),
+        offline=offline,
+        failures=[FailureAnswer(one.node, one.cause) for one in failures],
+        causes=[],
     )
 
 
@@ -146,6 +172,7 @@ OVERVIEW_ROUTES: Sequence[ApiRoute] = (
         get_overview,
         Described("A namespace at a glance", OverviewAnswer),
         needs="read overview",
+        limit=NodeLimit.SELECTED,
     ),
     ApiRoute(
         "GET",
@@ -153,6 +180,7 @@ OVERVIEW_ROUTES: Sequence[ApiRoute] = (
         get_rollout,
         Described("How far an app has come", RolloutAnswer),
         needs="read apps",
+        limit=NodeLimit.SELECTED,
     ),
     ApiRoute(
         "GET",

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.rollout_explain import rollout_words
-from cloud.core.rollout_turns import RolloutWait
+from cloud.core.rollout_explain import rollout_words, without_names
+from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.rollout_windows import Window, check_windows, opens_at
 from cloud.errors import Invalid
 from tests.core.rollout_fleet import fleet_of
@@ -153,3 +154,14 @@ def test_what_is_no_cron_expression_is_refused(schedule: str) -> None:
     with pytest.raises(Invalid) as caught:
         check_windows("windows", (Window(schedule, "1h"),))
     assert caught.value.field == "windows[0].schedule"
+
+
+def test_a_wait_can_be_described_without_the_names_of_others() -> None:
+    rollout, now = msgspec.structs.replace(fleet_of(2).rollout, cause="n2 failed"), at(1, 1, 1)
+    for reason in (WaitReason.BUDGET, WaitReason.PAUSE):
+        wait = RolloutWait("n1", reason, "site=a: n2, n3")
+        assert "n2" in rollout_words(rollout, wait, None, {}, now)
+        quiet = rollout_words(*without_names(rollout, wait), None, {}, now)
+        assert "n2" not in quiet
+        assert "n3" not in quiet
+        assert not quiet.endswith((":", ")", " "))

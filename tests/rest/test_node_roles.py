@@ -120,6 +120,45 @@ async def test_lists_and_their_totals_are_of_the_own_nodes(world: World) -> None
             await client.refused("GET", f"/v1/nodes?selector={query}", **INVALID)
 
 
+async def test_figures_are_of_the_own_nodes(world: World) -> None:
+    await two_shops(world)
+    await world.client.call("POST", "/v1/nodes", {"name": "till-71", "labels": {"shop": "7"}})
+    other = {"name": "other", "selector": "shop=8", "services": [{"name": "o", "image": "o:1"}]}
+    await world.client.call("POST", "/v1/apps", other)
+    await world.store.write(lambda tx: tx.take_pending(100))
+    newer = {"services": [{"name": "web", "image": "nginx:2"}]}
+    await world.client.call("PATCH", "/v1/apps/web", newer)
+    async with bearer(world, await limited(world)) as client:
+        seen = await client.call("GET", "/v1/overview")
+        assert seen["nodes"] == {"total": 2, "online": 1, "stale": 0, "offline": 0, "never": 1}
+        assert [(app["name"], app["selected"], app["pending"]) for app in seen["apps"]] == [
+            ("web", 1, 1)
+        ]
+        assert seen["waiting"] == 1
+        progress = await client.call("GET", "/v1/apps/web/rollout")
+        assert (progress["selected"], progress["pending"], progress["offline"]) == (1, 1, 0)
+        found = await client.call("GET", "/v1/apps/web/nodes")
+        assert ([node["name"] for node in found["items"]], found["total"]) == ([OWN], 1)
+        assert (await client.call("GET", f"/v1/certificates?node={OWN}"))["total"] == 0
+        await client.refused("GET", f"/v1/certificates?node={OTHER}", **MISSING)
+        await client.refused("GET", "/v1/certificates", **FORBIDDEN)
+    everything = await world.client.call("GET", "/v1/overview")
+    assert (everything["nodes"]["total"], everything["waiting"]) == (3, 2)
+
+
+async def test_the_number_of_all_nodes_is_in_no_plan_and_no_refusal(world: World) -> None:
+    await two_shops(world)
+    await world.client.call("PUT", "/v1/guard", {"maxShare": 0.1, "minNodes": 1})
+    body = {"labels": {"till": None}, "names": [OWN]}
+    async with bearer(world, await limited(world)) as client:
+        message = await client.refused("PATCH", "/v1/nodes?dryRun=true", body, **FORBIDDEN)
+        assert "no dry runs" in message
+        answer = await client.send("PATCH", "/v1/nodes", body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "ConfirmationRequired")
+        assert answer.json()["message"].startswith("This touches 1 nodes, and")
+        await client.call("PATCH", "/v1/nodes?confirm=true", body)
+
+
 async def test_labels_of_own_nodes_change_and_those_of_the_role_do_not(world: World) -> None:
     await two_shops(world)
     async with bearer(world, await limited(world, "operator")) as client:

@@ -9,13 +9,14 @@ import msgspec
 from cloud.core.node import Node
 from cloud.core.plan import Reach
 from cloud.core.readiness import STALE_AFTER_INTERVALS
-from cloud.core.selectors import Selector
+from cloud.core.selectors import Selector, parse_selector
+from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import Parameters, micros
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import set_statement, statement
+from cloud.store.statements import fragment, set_statement, statement
 
 MARK_PENDING = set_statement(
     """
@@ -94,6 +95,13 @@ COUNT_WAITING_IN = statement(
 )
 
 
+AWAITS_UPDATE = fragment(
+    """{exists} (SELECT 1 FROM stale_node AS own WHERE own.namespace = :namespace
+AND own.name = place.name)""",
+    reads={"stale_node"},
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PendingCounts:
     """How many nodes have updates pending; deliveries of callbacks, messages of channels."""
@@ -169,3 +177,9 @@ class PendingPart(RowSetPart):
     def count_waiting_in(self, namespace: str) -> PendingCounts:
         """As `count_waiting`, of one namespace."""
         return PendingCounts(*self._run(COUNT_WAITING_IN, {"namespace": namespace})[0])
+
+    def count_waiting_among(self, namespace: str, selector: str, now: datetime) -> int:
+        """How many of the nodes that *selector* selects have updates pending."""
+        terms = parse_selector(selector)
+        selection = NodeSelection(self._run, namespace, terms, (), now=now, apps={})
+        return selection.count_where((AWAITS_UPDATE,), {})
