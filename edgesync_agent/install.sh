@@ -4,7 +4,7 @@
 #   sh install.sh CA_FILE [--background]
 #
 # Puts the node agent into $EDGESYNC_HOME (otherwise $XDG_STATE_HOME/edgesync where that is set, or
-# $HOME/.edgesync), activates it and starts it: as a systemd unit where systemd runs (root: of the
+# $HOME/.edgesync; root with the Debian package: its directory), activates it and starts it: as a systemd unit where systemd runs (root: of the
 # system, others: of the user), else, or with --background, in the background. An agent that runs
 # there already is replaced. Needs curl and Python 3.8 or newer; no root.
 
@@ -33,8 +33,11 @@ done
 command -v python3 > /dev/null || fail "needs python3 (3.8 or newer)"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' || fail "needs Python 3.8 or newer"
 
-home=${EDGESYNC_HOME:-${XDG_STATE_HOME:+$XDG_STATE_HOME/edgesync}}
-home=${home:-$HOME/.edgesync}
+# The unit of the Debian package edgesync-agent, and its directory.
+packaged=/usr/lib/systemd/system/edgesync-agent.service
+state=${XDG_STATE_HOME:+$XDG_STATE_HOME/edgesync}
+[ "$(id -u)" != 0 ] || [ ! -e "$packaged" ] || state=/var/lib/edgesync-agent
+home=${EDGESYNC_HOME:-${state:-$HOME/.edgesync}}
 mkdir -p "$home"
 chmod 700 "$home"
 home=$(cd "$home" && pwd)
@@ -111,8 +114,10 @@ start_as_service() {
         unit_variable DOCKER_HOST "${DOCKER_HOST:-}"
         unit_variable EDGESYNC_POLICY "${EDGESYNC_POLICY:-}"
     )
-    mkdir -p "$units"
-    write_unit > "$units/edgesync-agent.service"
+    if [ "$scope" = --user ] || ! grep -qs -- "--home $home\$" "$packaged"; then
+        mkdir -p "$units"
+        write_unit > "$units/edgesync-agent.service"
+    fi
     systemctl "$scope" stop edgesync-agent.service 2> /dev/null || true
     python3 "$agent" stop --home "$home"
     systemctl "$scope" daemon-reload

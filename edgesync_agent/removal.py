@@ -13,6 +13,9 @@ from edgesync_agent.runtimes import FindRuntime
 from edgesync_agent.spec import AppDefinition
 
 UNIT = "edgesync-agent.service"
+PACKAGED = Path("/usr/lib/systemd/system")
+"""Where a package of the system has its unit."""
+
 SYSTEMCTL_SECONDS = 60
 
 
@@ -56,14 +59,24 @@ def remove_apps(finders: Mapping[str, FindRuntime]) -> Iterator[str]:
 
 
 def remove_unit(home: Path) -> Iterator[str]:
-    """Stop and remove the unit of systemd that starts the agent of *home*, if there is one."""
+    """Stop and remove the unit of systemd that starts the agent of *home*, if there is one.
+
+    That of a package is stopped and disabled.
+    """
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    places = (("--system", Path("/etc/systemd/system")), ("--user", config / "systemd" / "user"))
+    places = (
+        ("--system", Path("/etc/systemd/system")),
+        ("--system", PACKAGED),
+        ("--user", config / "systemd" / "user"),
+    )
     for scope, folder in places:
         unit = folder / UNIT
         if not unit.is_file() or f"--home {home}\n" not in unit.read_text():
             continue
         _systemctl(scope, "disable", "--now", UNIT)
+        if folder == PACKAGED:
+            yield f"disabled the unit {unit}"
+            continue
         unit.unlink()
         _systemctl(scope, "daemon-reload")
         yield f"removed the unit {unit}"

@@ -27,7 +27,7 @@ NEEDS_DEBIAN = pytest.mark.skipif(
 _PACKAGES = (
     *("base-files", "base-passwd", "coreutils", "dash", "findutils", "libc-bin", "login", "passwd"),
     *("dpkg", "init-system-helpers", "perl-base", "usr-is-merged"),
-    *("python3", "python-is-python3", "openssl"),
+    *("python3", "python-is-python3", "openssl", "curl", "grep"),
 )
 _MASTER = "./usr/share/base-passwd/{}.master"
 _PIP = '#!/bin/sh\nexec python "$(echo /wheels/pip-*.whl)/pip" "$@"\n'
@@ -89,7 +89,7 @@ def _add_file(files: tarfile.TarFile, name: str, content: bytes, mode: int = 0o6
     files.addfile(entry, io.BytesIO(content))
 
 
-def output(*command: str, given: str = "") -> str:
+def output(*command: str | Path, given: str = "") -> str:
     """What a command prints; it has to succeed."""
     done = subprocess.run(
         command, input=given, capture_output=True, text=True, check=False, timeout=200 * UNIT
@@ -112,4 +112,4 @@ class DebianMachine:
 
     def run(self, *command: str) -> str:
         """What a command prints there, as root."""
-        return output("chroot", str(self.root), *command)
+        return output("unshare", f"--mount-proc={self.root}/proc", "chroot", self.root, *command)

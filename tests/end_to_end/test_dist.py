@@ -39,6 +39,9 @@ pytestmark = [
     pytest.mark.timeout(300 * UNIT),
 ]
 BASE, VERSION = "edgesync-test/base:1", "9.8.7"
+NODE = "machine-of-debian"
+"""Host processes of a node are found by its name: no other test may have it."""
+
 SIGNER = "release@example.com"
 
 
@@ -66,8 +69,9 @@ def checked(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
     folder = tmp_path_factory.mktemp("dist")
-    assert (ROOT / ".git").exists(), "not a git checkout"
     yield folder
     shutil.rmtree(folder)
 
@@ -205,6 +209,39 @@ def machine(debian: Path, folder: Path) -> Iterator[DebianMachine]:
     shutil.rmtree(machine.root)
 
 
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >> /systemctl.log
+[ "$2" != enable ] || exec nohup {start} > /agent.log 2>&1 &
+"""
+"""What systemd does with the unit of the agent."""
+
+
+def brought_in(machine: DebianMachine, data: Path, api: str) -> None:
+    """An installation command makes the machine a node, by the unit of the package."""
+    unit = text_of(machine.root / "usr/lib/systemd/system/edgesync-agent.service")
+    [start] = re.findall(r"^ExecStart=(.*)$", unit, flags=re.M)
+    systemctl = machine.root / "usr/bin/systemctl"
+    systemctl.write_text(SYSTEMCTL.format(start=start))
+    systemctl.chmod(0o755)
+    authorization = {"Authorization": f"Bearer {(data / 'admin.token').read_text().strip()}"}
+    with httpx.Client(base_url=api, headers=authorization) as client:
+        client.post("/v1/nodes", json={"name": NODE}).raise_for_status()
+        command = client.get(f"/v1/nodes/{NODE}/init").raise_for_status().json()["cmd"]
+        assert f"node default.{NODE} reports in" in machine.run("sh", "-c", command)
+        assert client.get(f"/v1/nodes/{NODE}").json()["ready"] is True
+    assert not (machine.root / "etc/systemd/system/edgesync-agent.service").exists()
+    output = machine.run("edgesync-agent", "uninstall")
+    assert "disabled the unit /usr/lib/systemd/system/edgesync-agent.service" in output
+    assert (machine.root / "systemctl.log").read_text().splitlines() == [
+        "--system show-environment",
+        "--system stop edgesync-agent.service",
+        "--system daemon-reload",
+        "--system enable --now edgesync-agent.service",
+        "--system disable --now edgesync-agent.service",
+    ]
+    systemctl.unlink()
+
+
 @contextlib.contextmanager
 def started_by_unit(machine: DebianMachine, log: Path) -> Iterator[str]:
     """The API of a server that runs as the unit of its package starts it, on free ports."""
@@ -248,16 +285,17 @@ def test_the_debian_packages_are_installed_upgraded_removed_and_purged(
     with started_by_unit(machine, folder / "server.log") as api:
         assert httpx.get(f"{api}/readyz").status_code == 200
         assert httpx.get(f"{api}/version").json()["version"] == version_of(release)
+        brought_in(machine, data, api)
 
     # An upgrade keeps settings and data, and brings the agent that it has.
     settings.write_text('namespace = "shops"\n')
     token = (data / "admin.token").read_text()
-    (home / "agent.pyz").write_text("the server may have replaced it")
+    assert not home.exists()
     machine.dpkg("--install", *packages)
     assert machine.dpkg("--verify", "edgesync", "edgesync-agent").split() == [
         *("??5??????", "c", "/etc/edgesync/edgesync.toml")
     ]
-    assert "uninstall" in machine.run("edgesync-agent", "--help")
+    assert (home / "agent.pyz").read_bytes() == (release / "edgesync-agent.pyz").read_bytes()
     assert (data / "admin.token").read_text() == token
 
     machine.dpkg("--remove", "edgesync", "edgesync-agent")
