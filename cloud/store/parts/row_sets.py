@@ -70,6 +70,9 @@ class RowSets:
         self._expected: dict[tuple[Place, Place], dict[str, None]] = {}
         self._known: dict[Lookup[Any], dict[Place, Any]] = {}
         self._waiting: dict[SetStatement, _Waiting] = {}
+        # The lookups that read one of some tables, of so many that are known.
+        self._affected: dict[frozenset[str], list[Lookup[Any]]] = {}
+        self._affected_of = 0
         # The tables that the waiting statements write.
         self._unwritten: frozenset[str] = frozenset()
 
@@ -165,13 +168,21 @@ class RowSets:
         self, place: Place, tables: frozenset[str], keeps: Sequence[Lookup[Any]]
     ) -> None:
         """Forget what was looked up of one node, but for what is kept; of others by any key."""
-        for lookup, known in self._known.items():
-            if not known or lookup in keeps or tables.isdisjoint(lookup.one.reads):
+        # For each row that is put: which lookups read a set of tables is found once.
+        if len(self._known) != self._affected_of:
+            self._affected, self._affected_of = {}, len(self._known)
+        affected = self._affected.get(tables)
+        if affected is None:
+            affected = self._affected[tables] = [
+                lookup for lookup in self._known if not tables.isdisjoint(lookup.one.reads)
+            ]
+        for lookup in affected:
+            if lookup in keeps:
                 continue
             if lookup.is_by_key and lookup.of == OF_NODE:
-                known.pop(place, None)
+                self._known[lookup].pop(place, None)
             else:
-                known.clear()
+                self._known[lookup].clear()
 
     def _forget(self, tables: frozenset[str], changed: Parameters) -> None:
         for lookup, known in self._known.items():
