@@ -34,12 +34,14 @@ class DeviceLogin:
     """A login on its way: *digest* is that of the device code, *user_code* what the user compares.
 
     *session* is the id of the session of the user who approved it, empty until then. *polled* is
-    when the command line asked last; it has to wait for *interval*.
+    when the command line asked last; it has to wait for *interval*. *address* is shown to
+    the user, *site* is what limits count: of IPv6 a network.
     """
 
     digest: str
     user_code: str
     address: str
+    site: str
     created: datetime
     expires: datetime
     polled: datetime

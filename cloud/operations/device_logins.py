@@ -42,7 +42,7 @@ class NewLogin:
 def begin_login(tx: Transaction, login: DeviceLogin, *, now: datetime) -> None:
     """Keep a new login; TooManyRequests while too many wait, of all or of its address."""
     tx.forget_device_logins(now - LIFETIME)
-    total, own = tx.count_device_logins(login.address, now)
+    total, own = tx.count_device_logins(login.site, now)
     if total >= PENDING_LIMIT or own >= PENDING_OF_ADDRESS:
         raise TooManyRequests(_RETRY_SECONDS, bound=BOUND)
     if tx.device_login_by_code(login.user_code) is not None:

@@ -36,7 +36,7 @@ async def create_user(context: RequestContext) -> UserAnswer:
     caller = _checked_caller(context, "create")
     draft = convert(await context.content(ignored=frozenset()), UserDraft)
     local_users.check_draft(draft)
-    hashed = await context.api.local_sign_in.passwords.hashed(draft.password)
+    hashed = await context.api.local_sign_in.passwords.hashed(draft.password, caller.actor)
     new = NewUser(draft, context.api.new_id(), hashed)
     return _answer(
         await context.store.write(
@@ -60,7 +60,7 @@ async def change_user(context: RequestContext) -> UserAnswer:
     change = convert(await context.content(ignored=frozenset()), UserChange)
     local_users.check_change(name, change)
     passwords = context.api.local_sign_in.passwords
-    hashed = await passwords.hashed(change.password) if change.password else ""
+    hashed = await passwords.hashed(change.password, caller.actor) if change.password else ""
     return _answer(
         await context.store.write(
             lambda tx: local_users.change_user(tx, caller, name, change, hashed, now=context.now)

@@ -166,7 +166,7 @@ async def test_logins_that_wait_are_bounded(world: World) -> None:
         for number in range(PENDING_LIMIT):
             name = f"{number:08}"
             times = (now, now + LIFETIME, now, INTERVAL)
-            tx.put_device_login(DeviceLogin(name, name, "192.0.2.1", *times))
+            tx.put_device_login(DeviceLogin(name, name, "192.0.2.1", "192.0.2.1", *times))
 
     await world.store.write(fill)
     async with caller(world.url) as device:

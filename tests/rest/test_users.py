@@ -1,5 +1,6 @@
 """Local users: made by administrators, signed in by password and code, and attacks on that."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import httpx
 import pyotp
 import pytest
 
+from cloud.core.audit import UNKNOWN, Actor, ActorKind
 from cloud.core.failed_attempts import AT_ALL_BATCHES
 from cloud.core.local_users import STEP_SECONDS
+from cloud.errors import TooManyRequests
 from cloud.rest.sessions import COOKIE
 from cloud.rest.sign_in.local import CODE_RATE, RATE
+from cloud.rest.sign_in.passwords import WAITING_OF_ONE, Passwords
 from tests.rest.conftest import ApiCaller, World, caller
 from tests.rest.test_tokens import FORBIDDEN, INVALID, bearer, database_text, made
 
@@ -85,19 +89,28 @@ async def test_the_log_has_what_was_wrong(world: World) -> None:
     assert await causes(world) == ["there is no user of this name", "the password is wrong"]
 
 
-async def test_a_check_costs_the_same_without_a_user(world: World) -> None:
-    """Counted in hashes, not in time: each refusal computes one."""
-    await world.client.call("POST", "/v1/users", ANN)
-    from cloud.rest.sign_in.passwords import Passwords
-
+async def test_a_check_costs_the_same_without_a_user() -> None:
+    """By the cost of the hash, not in time."""
     passwords = Passwords(memory_kib=64)
-    hashed = await passwords.hashed(PASSWORD)
+    hashed = await passwords.hashed(PASSWORD, UNKNOWN)
     assert hashed.startswith("$argon2id$")
-    assert await passwords.is_right(hashed, PASSWORD)
-    assert not await passwords.is_right(hashed, "another")
-    assert not await passwords.is_right(None, PASSWORD)
+    assert await passwords.is_right(hashed, PASSWORD, UNKNOWN)
+    assert not await passwords.is_right(hashed, "another", UNKNOWN)
+    assert not await passwords.is_right(None, PASSWORD, UNKNOWN)
     # What stands for no password has the same parameters.
     assert passwords._of_no_password.split("$")[:4] == hashed.split("$")[:4]
+
+
+async def test_one_address_cannot_take_all_places_of_checks() -> None:
+    passwords = Passwords(memory_kib=64)
+    one, other = (Actor(ActorKind.UNKNOWN, name) for name in ("192.0.2.1", "192.0.2.2"))
+    checks = [passwords.hashed(PASSWORD, one) for _ in range(WAITING_OF_ONE + 2)]
+    outcomes = await asyncio.gather(
+        *checks, passwords.hashed(PASSWORD, other), return_exceptions=True
+    )
+    refused = [isinstance(outcome, TooManyRequests) for outcome in outcomes]
+    assert refused == [False] * WAITING_OF_ONE + [True] * 2 + [False]
+    assert (await passwords.hashed(PASSWORD, one)).startswith("$argon2id$")
 
 
 async def test_a_code_is_accepted_once_within_its_time(world: World, tmp_path: Path) -> None:
@@ -144,7 +157,8 @@ async def test_passwords_cannot_be_guessed_without_end(world: World) -> None:
     await world.client.call("POST", "/v1/users", ANN)
     async with caller(world.url) as thief:
         for number in range(RATE.burst):
-            assert (await sign_in(world, thief, f"guess {number}")).status_code == 401
+            guess = f"guess {number // 2}"  # a repeated one counts too
+            assert (await sign_in(world, thief, guess)).status_code == 401
         late = await sign_in(world, thief)
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) > 0

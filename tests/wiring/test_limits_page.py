@@ -208,6 +208,7 @@ LIMITS: Mapping[str, str] = {
     ),
     "life of an authorization code": span(command_line.CODE_LIFETIME),
     "passwords that are checked, or wait for it": f"{passwords.WAITING_LIMIT}",
+    "the same of one address or user": f"{passwords.WAITING_OF_ONE}",
     "URL of a callback or channel": characters(sending.URL_LIMIT),
     "channel, as JSON": size(channel.SIZE_LIMIT),
     "channels of one namespace": f"{channel.CHANNELS_LIMIT}",

@@ -103,14 +103,15 @@ class CommandLineSignIn:
         self._clock = clock
         self._new_id = new_id
 
-    async def begin(self, origin: Origin) -> BegunLogin:
-        """A login that waits for a user; TooManyRequests while too many do."""
+    async def begin(self, origin: Origin, site: str) -> BegunLogin:
+        """A login that waits for a user; TooManyRequests while too many do, in all or of *site*."""
         now, device_code = self._clock(), secrets.token_urlsafe(32)
         code = user_code_of(secrets.token_bytes(16))
         login = DeviceLogin(
             digest_of(device_code),
             code,
             origin.address,
+            site,
             now,
             now + LIFETIME,
             now - INTERVAL,

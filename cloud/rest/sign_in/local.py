@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from cloud.core.audit import UNKNOWN, Action, Attempt
+from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.failed_attempts import FailedAttemptLimiter
 from cloud.core.installation import digest_of
 from cloud.core.local_users import SESSION_TIME, LocalUser, steps_around
@@ -82,19 +82,19 @@ class LocalSignIn:
         SignInDenied, with the same answer in the same time whatever is wrong; TooManyRequests
         after too many failures.
         """
-        guess = f"{shown.password}\0{shown.code}"
+        guess = self._new_id()  # the same wrong password counts each time
         wait = self._guesses.wait(caller, shown.name, guess, self._timer())
         if wait is not None:
             raise TooManyRequests(wait, bound=BOUND)
         try:
-            user = await self._checked(shown)
+            user = await self._checked(shown, caller)
             return await self._begin(user, shown, origin)
         except SignInDenied as error:
             self._guesses.record_failure(caller, shown.name, guess, self._timer())
             await self._refusals.record(self._attempt(shown.name, origin), error)
             raise
 
-    async def _checked(self, shown: Credentials) -> LocalUser:
+    async def _checked(self, shown: Credentials, caller: str) -> LocalUser:
         """The user whose password it is; SignInDenied if it is of none."""
         user = None
         try:
@@ -102,7 +102,8 @@ class LocalSignIn:
             user = await self._store.read(lambda tx: tx.local_user(shown.name))
         except Invalid:
             pass  # no user has such a name
-        is_right = await self.passwords.is_right(user.password if user else None, shown.password)
+        hashed, who = user.password if user else None, Actor(ActorKind.UNKNOWN, caller)
+        is_right = await self.passwords.is_right(hashed, shown.password, who)
         if user is None:
             raise SignInDenied("there is no user of this name")
         if not is_right:

@@ -4,7 +4,8 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-from cloud.errors import TooManyRequests
+from cloud.core.audit import Actor
+from cloud.rest.places import Places
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -15,12 +16,8 @@ MEMORY_KIB, TIME_COST, LANES = 46 * 1024, 1, 1
 AT_ONCE = 2
 """Hashes computed at the same time: each takes 46 MiB and the time of a processor."""
 
-WAITING_LIMIT = 32
-"""Hashes that are computed or waited for."""
-
-BOUND = "password_checks"
-
-_RETRY_SECONDS = 2.0
+WAITING_LIMIT, WAITING_OF_ONE = 32, 8
+"""Hashes that are computed or waited for, in all and for one caller."""
 
 
 class Passwords:
@@ -29,29 +26,24 @@ class Passwords:
     def __init__(self, *, memory_kib: int = MEMORY_KIB) -> None:
         self._memory_kib = memory_kib
         self._places = asyncio.Semaphore(AT_ONCE)
-        # How many hold a place or wait for one.
-        self._open = 0
+        self._waiting = Places(WAITING_LIMIT, WAITING_OF_ONE, retry=2.0, bound="password_checks")
 
-    async def hashed(self, password: str) -> str:
+    async def hashed(self, password: str, caller: Actor) -> str:
         """The hash of *password*; TooManyRequests if too many are waited for."""
-        return await self._in_turn(password, None)
+        return await self._in_turn(password, None, caller)
 
-    async def is_right(self, hashed: str | None, password: str) -> bool:
+    async def is_right(self, hashed: str | None, password: str, caller: Actor) -> bool:
         """Return whether *hashed* is of *password*; None is of no password.
 
         TooManyRequests if too many are waited for.
         """
-        return bool(await self._in_turn(password, hashed or self._of_no_password)) and bool(hashed)
+        found = await self._in_turn(password, hashed or self._of_no_password, caller)
+        return bool(found) and bool(hashed)
 
-    async def _in_turn(self, password: str, hashed: str | None) -> str:
-        if self._open >= WAITING_LIMIT:
-            raise TooManyRequests(_RETRY_SECONDS, bound=BOUND)
-        self._open += 1
-        try:
+    async def _in_turn(self, password: str, hashed: str | None, caller: Actor) -> str:
+        with self._waiting.place(caller):
             async with self._places:
                 return await asyncio.to_thread(self._work, password, hashed)
-        finally:
-            self._open -= 1
 
     def _work(self, password: str, hashed: str | None) -> str:
         """The hash of *password*; with *hashed* that one if it is right, else nothing."""

@@ -17,6 +17,7 @@ from cloud.errors import Denied, Invalid
 from cloud.http.addresses import Network
 from cloud.http.answers import json_response
 from cloud.http.requests import (
+    address_key_of,
     address_of,
     is_secure,
     media_type_of,
@@ -61,7 +62,7 @@ def token_routes(
         """A device authorization request (RFC 8628, section 3.1)."""
         if (await form_of(request)).get("client_id") != CLIENT_ID:
             return _error("invalid_client")
-        begun = await command_line.begin(origin_of(request))
+        begun = await command_line.begin(origin_of(request), address_key_of(request.scope))
         login = begun.login
         code = shown_user_code(login.user_code)
         scheme = "https" if is_secure(request, trusted_proxies) else "http"

@@ -7,7 +7,8 @@ from cloud.store.parts.part import TransactionPart, first
 from cloud.store.rows import Parameters, Row, micros, moment
 from cloud.store.statements import statement
 
-_COLUMNS = "digest, user_code, address, created, expires, polled, poll_interval, session, denied"
+_COLUMNS = """digest, user_code, address, site, created, expires, polled, poll_interval, session,
+    denied"""
 _MICROSECOND = timedelta(microseconds=1)
 DEVICE_LOGIN = statement(
     f"SELECT {_COLUMNS} FROM device_login WHERE digest = :digest",  # noqa: S608
@@ -19,7 +20,7 @@ DEVICE_LOGIN_BY_CODE = statement(
 )
 COUNT_DEVICE_LOGINS = statement(
     """
-    SELECT count(*), coalesce(sum(CASE WHEN address = :address THEN 1 ELSE 0 END), 0)
+    SELECT count(*), coalesce(sum(CASE WHEN site = :site THEN 1 ELSE 0 END), 0)
     FROM device_login WHERE expires > :now
     """,
     reads={"device_login"},
@@ -27,8 +28,8 @@ COUNT_DEVICE_LOGINS = statement(
 PUT_DEVICE_LOGIN = statement(
     f"""
     INSERT INTO device_login ({_COLUMNS})
-    VALUES (:digest, :user_code, :address, :created, :expires, :polled, :poll_interval, :session,
-        :denied)
+    VALUES (:digest, :user_code, :address, :site, :created, :expires, :polled, :poll_interval,
+        :session, :denied)
     ON CONFLICT (digest) DO UPDATE SET
         polled = excluded.polled, poll_interval = excluded.poll_interval,
         session = excluded.session, denied = excluded.denied
@@ -56,9 +57,9 @@ class DeviceLoginPart(TransactionPart):
         """The login with that user code; it may have expired."""
         return first(_login_of, self._run(DEVICE_LOGIN_BY_CODE, {"user_code": user_code}))
 
-    def count_device_logins(self, address: str, now: datetime) -> tuple[int, int]:
-        """How many have not expired: all of them, and those of *address*."""
-        key: Parameters = {"address": address, "now": micros(now)}
+    def count_device_logins(self, site: str, now: datetime) -> tuple[int, int]:
+        """How many have not expired: all of them, and those of *site*."""
+        key: Parameters = {"site": site, "now": micros(now)}
         total, own = self._run(COUNT_DEVICE_LOGINS, key)[0]
         return total, int(own)
 
@@ -68,6 +69,7 @@ class DeviceLoginPart(TransactionPart):
             "digest": login.digest,
             "user_code": login.user_code,
             "address": login.address,
+            "site": login.site,
             "created": micros(login.created),
             "expires": micros(login.expires),
             "polled": micros(login.polled),
@@ -87,11 +89,12 @@ class DeviceLoginPart(TransactionPart):
 
 
 def _login_of(row: Row) -> DeviceLogin:
-    digest, user_code, address, created, expires, polled, interval, session, denied = row
+    digest, user_code, address, site, created, expires, polled, interval, session, denied = row
     return DeviceLogin(
         digest,
         user_code,
         address,
+        site,
         moment(created),
         moment(expires),
         moment(polled),

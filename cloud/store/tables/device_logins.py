@@ -8,6 +8,7 @@ DEVICE_LOGINS = (
         digest {text} NOT NULL PRIMARY KEY,
         user_code {text} NOT NULL UNIQUE,
         address {text} NOT NULL,
+        site {text} NOT NULL,
         created {integer} NOT NULL,
         expires {integer} NOT NULL,
         polled {integer} NOT NULL,
