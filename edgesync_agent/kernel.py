@@ -27,10 +27,11 @@ class ProcessStatus(NamedTuple):
 def process_status(number: int) -> ProcessStatus | None:
     """The process of that number; None if there is none."""
     try:
-        text = (PROC / str(number) / "stat").read_text(errors="replace")
+        with open(f"{PROC}/{number}/stat", "rb") as file:
+            text = file.read()
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()
+    fields = text.rpartition(b")")[2].decode().split()
     pages = int(fields[21])
     ticks = int(fields[11]) + int(fields[12])
     memory = pages * os.sysconf("SC_PAGE_SIZE")
@@ -46,14 +47,15 @@ def processes() -> Iterator[ProcessStatus]:
                 yield status
 
 
-def environment_of(number: int) -> dict[str, str]:
-    """The variables a process was started with; none where it may not be looked at."""
+def variable_of(number: int, name: str) -> str:
+    """A variable that a process was started with; "" without it, or if it may not be looked at."""
     try:
-        data = (PROC / str(number) / "environ").read_bytes()
+        with open(f"{PROC}/{number}/environ", "rb") as file:
+            data = b"\0" + file.read()
     except OSError:
-        return {}
-    pairs = (entry.partition("=") for entry in data.decode(errors="replace").split("\0"))
-    return {name: value for name, sign, value in pairs if sign}
+        return ""
+    value = data.partition(f"\0{name}=".encode())[2].partition(b"\0")[0]
+    return value.decode(errors="replace")
 
 
 def reap_children() -> None:

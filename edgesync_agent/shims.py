@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
-from edgesync_agent.kernel import ProcessStatus, environment_of, process_status, processes
+from edgesync_agent.kernel import ProcessStatus, process_status, processes, variable_of
 
 MARK = "EDGESYNC_INSTANCE"  # the variable that names the directory of an instance
 SHELL = "/bin/sh"
@@ -116,8 +116,13 @@ class Shims:
         """All processes of an instance: its session, and what bears its mark."""
         shim = self._known.get(folder)
         session = shim.number if shim and shim.is_alive() else -1
-        marked = {status.number for place, status in self._marked() if place == folder}
-        return [one for one in processes() if one.session == session or one.number in marked]
+        mark = str(folder)
+        return [
+            one
+            for one in processes()
+            if one.session == session
+            or (one.state != "Z" and variable_of(one.number, MARK) == mark)
+        ]
 
     def sessions(self) -> Mapping[Path, Sequence[ProcessStatus]]:
         """The processes of the session of each shim; quicker than `members` of each."""
@@ -132,7 +137,7 @@ class Shims:
         """Processes that bear the mark of an instance below the root, with its directory."""
         found = []
         for status in processes():
-            mark = environment_of(status.number).get(MARK, "")
+            mark = variable_of(status.number, MARK)
             if mark.startswith(f"{self.root}/") and status.state != "Z":
                 found.append((Path(mark), status))
         return found

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edgesync_agent.host_processes import HostProcesses
-from edgesync_agent.kernel import environment_of, process_status, processes
+from edgesync_agent.kernel import process_status, processes, variable_of
 from edgesync_agent.process_log import ProcessLog
 from edgesync_agent.runtime import (
     CREATED,
@@ -141,7 +141,7 @@ def site(tmp_path: Path) -> Iterator[ProcessSite]:
 
 
 def _mark(number: int) -> str:
-    return environment_of(number).get(MARK, "")
+    return variable_of(number, MARK)
 
 
 def members(site: ProcessSite) -> list[int]:

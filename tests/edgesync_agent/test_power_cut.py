@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from edgesync_agent.apps import open_supervisor, runtime_finders
-from edgesync_agent.kernel import environment_of, processes
+from edgesync_agent.kernel import processes, variable_of
 from edgesync_agent.removal import remove_apps
 from edgesync_agent.shims import MARK
 from edgesync_agent.spec import NATIVE
@@ -71,7 +71,7 @@ def drive(supervisor: Supervisor, version: str) -> None:
     while not _runs(supervisor, version):
         assert time.monotonic() < limit, supervisor.statuses()
         supervisor.look()
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def _runs(supervisor: Supervisor, version: str) -> bool:
@@ -155,7 +155,7 @@ def _recover(home: Path, version: str) -> None:
     assert (root / "etc/files/a.conf").read_text() == version
     assert (root / "etc/password/key").read_text() == "secret"
     leaders = [one for one in processes() if one.number == one.session and one.state != "Z"]
-    own = [environment_of(one.number).get(MARK, "") for one in leaders]
+    own = [variable_of(one.number, MARK) for one in leaders]
     assert [mark for mark in own if mark.startswith(str(home))] == [str(root.parent)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from edgesync_agent.kernel import environment_of, processes
+from edgesync_agent.kernel import processes, variable_of
 from edgesync_agent.shims import MARK
 from tests.end_to_end.conftest import kv, running_server, wait_for
 from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
@@ -38,7 +38,7 @@ def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
 def marked(machine: InstalledMachine) -> list[int]:
     """Processes of the apps of that machine."""
     root = str(machine.state)
-    marks = [(one.number, environment_of(one.number).get(MARK, "")) for one in processes()]
+    marks = [(one.number, variable_of(one.number, MARK)) for one in processes()]
     return [number for number, mark in marks if mark.startswith(root)]
 
 
