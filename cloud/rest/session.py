@@ -72,7 +72,7 @@ def session_routes(
             {
                 "signedIn": True,
                 "name": caller.actor.name,
-                "role": caller.role_in(caller.namespace),
+                "role": caller.role_in(caller.namespace) or caller.grants[caller.namespace],
                 "namespace": caller.namespace if len(caller.grants) == 1 else EVERYWHERE,
                 "grants": caller.grants,
                 "defaultNamespace": caller.own_namespace(default_namespace),

@@ -15,7 +15,7 @@ from cloud.rest.node_limit import NodeLimit
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import ApiCaller, World, open_world
+from tests.rest.conftest import ApiCaller, World, caller, open_world
 from tests.rest.test_events import Following
 from tests.rest.test_tokens import FORBIDDEN, INVALID, bearer
 
@@ -200,6 +200,17 @@ async def test_a_custom_role_of_a_shop_restarts_its_nodes_alone(world: World) ->
         await client.refused("POST", "/v1/nodes", {"name": "till-9"}, **FORBIDDEN)
         message = await client.refused("GET", "/v1/apps", **FORBIDDEN)
         assert "has the role till-keeper on shop=7" in message
+
+
+async def test_a_browser_is_shown_the_role_and_sees_the_own_nodes(world: World) -> None:
+    await two_shops(world)
+    token = await limited(world, "operator")
+    headers = {"Origin": world.url, "X-Edgesync-CSRF": "1"}
+    async with caller(world.url, headers) as browser:
+        await browser.post("/session", json={"token": token})
+        assert (await browser.get("/session")).json()["role"] == "operator on shop=7"
+        assert (await browser.get("/v1/nodes")).json()["total"] == 1
+        assert (await browser.get(f"/v1/nodes/{OTHER}")).status_code == 404
 
 
 async def test_a_limited_administrator_makes_no_one_an_administrator(world: World) -> None:

@@ -13,6 +13,7 @@ from cloud.core.audit import Actor
 from cloud.core.certificate import NodeCertificate
 from cloud.core.event import Event, EventFilter, EventRange, EventTypes, NumberedEvent, event_types
 from cloud.core.expiry import CertificateEnd
+from cloud.core.node import NodeSpec
 from cloud.core.readiness import ReportCadence
 from cloud.errors import NotFound
 from cloud.store.transaction import Store, Transaction
@@ -211,3 +212,41 @@ async def test_an_end_is_taken_once_for_each_certificate(store: Store) -> None:
     await store.write(lambda tx: tx.revoke_certificates("default.n", NOW))
     await store.write(lambda tx: tx.put_certificate(soon))
     assert [one.serial for one in await store.write(take)] == [9]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names"),
+    [
+        ("shop=7", {"a"}),
+        ("shop in (7, 8)", {"a", "b"}),
+        ("shop,shop!=8", {"a"}),
+        ("!shop", {"c"}),
+        ("shop>7", {"b"}),
+        ("shop=9", set()),
+    ],
+)
+async def test_events_are_selected_by_the_labels_of_their_nodes(
+    store: Store, nodes: str, names: set[str]
+) -> None:
+    def make(tx: Transaction) -> None:
+        shops: dict[str, dict[str, str]] = {"a": {"shop": "7"}, "b": {"shop": "8"}, "c": {}}
+        for name, labels in shops.items():
+            tx.put_node(replace(node(name), spec=NodeSpec(labels)))
+            tx.put_node(replace(node(name, "other"), spec=NodeSpec({"shop": "9"})))
+        tx.mark_pending([node("a"), node("b")])
+
+    await store.write(make)
+    shown = [event(name, time=NOW + MINUTE) for name in ("a", "b", "c")]
+    # Of no node that is there, of a thing of another kind, and of another namespace.
+    others = [event("gone"), event("a", kind="app"), event("b", namespace="other")]
+    await put(store, *shown, *others)
+    wanted = EventFilter("default", kind="node", since=NOW, nodes=nodes)
+    for found in (
+        await store.read(lambda tx: tx.newest_events(wanted, limit=9)),
+        await store.read(lambda tx: tx.next_events(wanted, above=0, limit=9)),
+    ):
+        assert {one.event.name for one in found} == names
+        assert {one.event.namespace for one in found} <= {"default"}
+    assert await store.read(lambda tx: tx.count_events(wanted)) == len(names)
+    waiting = await store.read(lambda tx: tx.count_waiting_among("default", nodes, NOW))
+    assert waiting == len(names & {"a", "b"})

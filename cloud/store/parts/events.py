@@ -106,6 +106,12 @@ OF_TYPES = fragment(
 )
 OF_KIND = fragment(" AND kind = :kind")
 OF_NAME = fragment(" AND name = :name")
+# A node that is gone has no labels, which negative terms of a selector ask for.
+IS_THERE = fragment(
+    """{exists} (SELECT 1 FROM node AS own WHERE own.namespace = :namespace
+AND own.name = place.name)""",
+    reads={"node"},
+)
 SINCE = fragment(" AND time >= :since")
 NEWEST_FIRST = fragment(" ORDER BY number DESC LIMIT :limit")
 OLDEST_FIRST = fragment(" ORDER BY number LIMIT :limit")
@@ -258,7 +264,7 @@ class EventPart(RowSetPart):
             return where, parameters
         terms = parse_selector(wanted.nodes)
         nodes = Selection(self._run, NODE, wanted.namespace, terms)
-        labelled = all_of(nodes.has_labels(terms))
+        labelled = all_of([IS_THERE, *nodes.has_labels(terms)])
         return [*where, OF_KIND, *labelled], {**parameters, **nodes.values}
 
 
