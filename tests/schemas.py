@@ -88,7 +88,7 @@ class SchemaPool:
 
     @cached_property
     def _cleaning(self) -> list[str]:
-        """Statements after which a schema has the rows of the model, whatever its triggers say."""
+        """Statements after which a schema has the rows of the model, whatever its triggers do."""
         here = f"relnamespace = '{self._model}'::regnamespace"
         kinds = self._ask(f"SELECT relname, relkind FROM pg_class WHERE {here}")  # noqa: S608
         tables = [name for name, kind in kinds if kind == "r"]
