@@ -337,6 +337,7 @@ def rest_services(
         reports={"integrity": jobs.integrity.report},
         seen_rollouts=jobs.seen_rollouts,
         trusted_proxies=settings.proxies,
+        sealing=settings.sealing,
         can_sign=CAN_SIGN,
         check_sources=jobs.secrets.check,
         usage_step=settings.usage_step,

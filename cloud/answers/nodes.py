@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from cloud.answers.common import Answer
+from cloud.core.encryption_key import SecretDelivery
 from cloud.core.readiness import NodeState
 
 Quantity = str | int | float
@@ -16,6 +17,7 @@ class StateAnswer(Answer):
     """How a node stands: `online`, `stale`, `offline` or `never`, and what that is known by.
 
     `interval` is seconds between its reports; `connected` is null where the server cannot know.
+    `secrets` reach it sealed, in plain text inside TLS, or are withheld.
     """
 
     name: NodeState
@@ -26,6 +28,7 @@ class StateAnswer(Answer):
     interval: float | None
     connected: bool | None
     revoked: bool
+    secrets: SecretDelivery = SecretDelivery.PLAIN
 
 
 class NodeAnswer(Answer):

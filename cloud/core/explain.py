@@ -4,7 +4,7 @@
 gives the reason; the report of an app precedes the state of the node.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
 from cloud.core.deploys import EXPIRES_AFTER, Deploy, DeployOutcome
 from cloud.core.desired import Desired
+from cloud.core.encryption_key import WITHHELD_WORDS
 from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.readiness import Heard, NodeState, NodeStatus
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     EXPIRED = "Expired"
     REMOVING = "Removing"
     WAITS_FOR_ROLLOUT = "WaitsForRollout"
+    SECRETS_WITHHELD = "SecretsWithheld"
 
 
 class AppOutcome(StrEnum):
@@ -61,7 +63,8 @@ class ExplainFacts:
     *report* is its last one, with its stats; *heard* and *report* are None where it never reported.
     *changed*: when each wanted app was changed last. *deploys* are the newest first, as they
     stand at *now*; *is_stale*: it is noted as one with pending updates. *init_heard*:
-    when the `baetyl-init` of a stock agent reported last while its core did not.
+    when the `baetyl-init` of a stock agent reported last while its core did not. *withheld* are the
+    apps whose secrets the node does not get.
     """
 
     node: Node
@@ -76,6 +79,7 @@ class ExplainFacts:
     deploys: Sequence[Deploy]
     is_stale: bool
     init_heard: datetime | None = None
+    withheld: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +268,11 @@ def _verdict(
         return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
     if has_taken_over and runs_instead(stats) and (cause := failure_of(app, stats)):
         return AppOutcome.FAILED, Reason.APP_FAILED, cause
+    if app.name in facts.withheld and not has_taken_over and not facts.is_revoked:
+        return AppOutcome.PENDING, Reason.SECRETS_WITHHELD, f"{WITHHELD_WORDS}{_still(held)}"
     if cause := failure_of(app, stats) if has_taken_over else _refusal(facts, app, deploy):
         words = "the node reports that it failed" if has_taken_over else "the node cannot apply it"
-        still = f"; it runs version {held[0]} still" if held and not has_taken_over else ""
+        still = "" if has_taken_over else _still(held)
         return AppOutcome.FAILED, Reason.APP_FAILED, f"{words}: {cause}{still}"
     reason, message = (
         _hindered(facts, _when(facts, app.name), deploy)
@@ -274,6 +280,10 @@ def _verdict(
         or _under_way(facts, deploy, has_taken_over=has_taken_over)
     )
     return AppOutcome.PENDING, reason, message
+
+
+def _still(held: Sequence[str]) -> str:
+    return f"; it runs version {held[0]} still" if held else ""
 
 
 def _refusal(facts: ExplainFacts, app: AppVersion, deploy: Deploy | None) -> str:

@@ -348,6 +348,7 @@ NODE = ResourceKind(
         DESCRIPTION,
         Column("Connected", "state.connected", is_wide=True),
         Column("Revoked", "state.revoked", is_wide=True),
+        Column("Secrets", "state.secrets", is_wide=True),
         CREATED,
         LABELS,
     ),

@@ -1,11 +1,14 @@
 """All facts about one node that its explanation needs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
+from cloud.core.app import App, uses_of
 from cloud.core.desired import selects
+from cloud.core.encryption_key import SEALED_IF_POSSIBLE, SealingPolicy, SecretDelivery
 from cloud.core.explain import (
     AppOutcome,
     ExplainFacts,
@@ -15,6 +18,7 @@ from cloud.core.explain import (
     mismatch,
     unselected,
 )
+from cloud.core.kinds import REGISTRY, SECRET
 from cloud.core.node import SeenNode
 from cloud.core.readiness import node_status
 from cloud.core.report import Report, StoredReport, read_report
@@ -44,30 +48,32 @@ def explain_node(
     now: datetime,
     app: str = "",
     names_others: bool = True,
+    sealing: SealingPolicy = SEALED_IF_POSSIBLE,
 ) -> ExplainedNode:
     """Explain all apps of the node, or only *app*, whether it is for the node or not.
 
-    With *names_others* a wait for other nodes names them.
+    With *names_others* a wait for other nodes names them. Secrets are delivered by *sealing*.
 
     NotFound if there is no such node; or no such app, and the node names none.
     """
-    facts, seen = _facts(tx, namespace, name, now)
+    facts, seen = _facts(tx, namespace, name, now, sealing)
     waits = _with_rollouts(tx, facts, explained(facts), names_others=names_others)
     explanation = _with_secrets(tx, facts, waits)
     return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
 
 
 def _facts(
-    tx: Transaction, namespace: str, name: str, now: datetime
+    tx: Transaction, namespace: str, name: str, now: datetime, sealing: SealingPolicy
 ) -> tuple[ExplainFacts, SeenNode]:
     seen, stored = read_node(tx, namespace, name), tx.report(namespace, name)
     report = stored.report if stored else None
     desired = desired_of(tx, namespace, name, seen.node.labels, report)
     catalog = tx.catalog(namespace)
-    found = (catalog.app_at(app) for app in desired.apps)
-    changed = {app.name: app.updated for app in found if app is not None}
+    found = [own for app in desired.apps if (own := catalog.app_at(app)) is not None]
+    changed = {app.name: app.updated for app in found}
     if catalog.system is not None:
         changed |= {app.name: catalog.system.updated for app in desired.sysapps}
+    is_withheld = sealing.delivery(namespace, seen.encryption) is SecretDelivery.WITHHELD
     facts = ExplainFacts(
         seen.node,
         now,
@@ -81,8 +87,16 @@ def _facts(
         deploys_of_node(tx, namespace, name, now=now),
         tx.is_pending(namespace, name),
         tx.init_heard(namespace, name),
+        _mounting_secrets(found) if is_withheld else (),
     )
     return facts, seen
+
+
+def _mounting_secrets(apps: Iterable[App]) -> frozenset[str]:
+    """Names of the *apps* that mount a secret or pull with a registry."""
+    return frozenset(
+        app.name for app in apps if any(use.kind in {SECRET, REGISTRY} for use in uses_of(app.spec))
+    )
 
 
 def _with_rollouts(

@@ -50,7 +50,7 @@ def _status(text: str) -> AppStatus | None:
 
 def _answer(context: RequestContext, one: app_nodes.AppNode) -> AppNodeAnswer:
     node = one.seen.node
-    state = state_answer(one.seen, context.now, connected=None)
+    state = state_answer(one.seen, context.now, context.api.sealing, connected=None)
     return AppNodeAnswer(
         name=node.name,
         namespace=node.namespace,

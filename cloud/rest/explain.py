@@ -15,6 +15,7 @@ from cloud.rest.route import ApiRoute
 async def get_explanation(context: RequestContext) -> ExplanationAnswer:
     """`GET /v1/nodes/{name}/explain`."""
     name, app = context.path("name"), context.query("app")
+    sealing = context.api.sealing
     found = await context.store.read(
         lambda tx: explain_node(
             tx,
@@ -23,6 +24,7 @@ async def get_explanation(context: RequestContext) -> ExplanationAnswer:
             now=context.now,
             app=app,
             names_others=not context.nodes,
+            sealing=sealing,
         )
     )
     node, explanation = found.seen.node, found.explanation
@@ -30,7 +32,7 @@ async def get_explanation(context: RequestContext) -> ExplanationAnswer:
     return ExplanationAnswer(
         name=node.name,
         namespace=node.namespace,
-        state=state_answer(found.seen, context.now, connected=connected),
+        state=state_answer(found.seen, context.now, sealing, connected=connected),
         converged=explanation.is_converged,
         message=explanation.message,
         apps=[_app_answer(one) for one in explanation.apps],

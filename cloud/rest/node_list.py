@@ -61,7 +61,8 @@ def _page(tx: Transaction, namespace: str, options: ListOptions, *, has_status: 
 
 def _item(context: RequestContext, seen: SeenNode, summary: NodeSummary | None) -> NodeItem:
     connected = context.api.is_connected(seen.node.id)
-    item = msgspec.structs.asdict(node_answer(seen, context.now, connected=connected))
+    answer = node_answer(seen, context.now, context.api.sealing, connected=connected)
+    item = msgspec.structs.asdict(answer)
     return NodeItem(**item, status=status_answer(summary) if summary else msgspec.UNSET)
 
 

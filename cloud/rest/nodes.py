@@ -51,7 +51,9 @@ def _read(context: RequestContext, tx: Transaction, name: str) -> ResourceRespon
 
 
 def _answer(context: RequestContext, seen: SeenNode) -> NodeAnswer:
-    return node_answer(seen, context.now, connected=context.api.is_connected(seen.node.id))
+    api = context.api
+    connected = api.is_connected(seen.node.id)
+    return node_answer(seen, context.now, api.sealing, connected=connected)
 
 
 def _deleted(context: RequestContext, node: Node) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cloud.core.channel import NotificationChannel
+from cloud.core.encryption_key import SEALED_IF_POSSIBLE, SealingPolicy
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.secret_source import Sources
@@ -89,6 +90,8 @@ class Services:
     trusted_proxies: Sequence[Network] = ()
     check_sources: Callable[[Sources], None] = SourceReader().check
     """Raises Invalid for sources of secrets that this server does not read."""
+    sealing: SealingPolicy = SEALED_IF_POSSIBLE
+    """Which secrets only leave sealed."""
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""
     list_limit: int = LIST_LIMIT

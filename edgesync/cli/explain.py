@@ -14,6 +14,12 @@ from edgesync.client.waiting import progress_line
 FAILED_SHOWN = 50
 """Failed nodes of an app that are listed."""
 
+_SECRETS = {
+    "sealed": "secrets are sealed to its key",
+    "plain": "secrets reach it in plain text inside TLS: it has no encryption key",
+    "withheld": "secrets are withheld: it has no encryption key, and has to have one",
+}
+
 
 @click.command()
 @asks_server
@@ -87,6 +93,8 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
     else:
         click.echo(f"{name} has never reported")
     click.echo(coloured(in_line(explained["message"]), word))
+    if wide and (words := _SECRETS.get(state.get("secrets"))):
+        click.echo(words)
     apps = explained["apps"]
     if not apps:
         return

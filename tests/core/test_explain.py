@@ -186,7 +186,7 @@ def test_each_reason_has_a_message(
 
 
 def test_all_reasons_are_in_the_table() -> None:
-    others = {Reason.SELECTOR_MISMATCH, Reason.WAITS_FOR_ROLLOUT}
+    others = {Reason.SELECTOR_MISMATCH, Reason.WAITS_FOR_ROLLOUT, Reason.SECRETS_WITHHELD}
     assert {reason for reason, *_ in TABLE} | others == set(Reason)
 
 

@@ -22,6 +22,7 @@ async def test_explain_gives_the_reason_of_a_node_that_lags(described: Shell) ->
     assert "NeverActivated" in app
     wide = (await described.run("explain", "node/n1", "-o", "wide")).stdout
     assert "ACKNOWLEDGED" in wide
+    assert "secrets reach it in plain text inside TLS" in wide
     for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
         text = (await described.run("explain", "node", "n1", "-o", output)).stdout
         assert read(text)["apps"][0]["reason"] == "NeverActivated"

@@ -327,5 +327,9 @@ def test_where_secrets_are_withheld_a_stock_node_gets_none_over_either_link(
             body = node.fetch(("application", "talker"))
             assert body["content"]["values"][0]["name"] == "talker"
         assert traces(json.dumps([answer.text, refused, body]).encode()) == []
+        explained = api.get("/v1/nodes/stock/explain").json()
+        assert explained["state"]["secrets"] == "withheld"
+        assert explained["apps"][0]["reason"] == "SecretsWithheld"
         identity, keys = activated_with_key(server, batch, "sealed")
         over_https(server, identity, keys)
+        assert api.get("/v1/nodes/sealed").json()["state"]["secrets"] == "sealed"

@@ -11,7 +11,9 @@ from cryptography.exceptions import InvalidTag
 
 from certs.keys import key_digest
 from cloud.core.certificate import NodeCertificate
-from cloud.core.encryption_key import SealingPolicy
+from cloud.core.encryption_key import EncryptionKey, SealingPolicy, SecretDelivery
+from cloud.core.explain import Reason
+from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
 from cloud.core.registry import RegistrySpec
@@ -20,10 +22,12 @@ from cloud.core.secret import SecretSpec
 from cloud.errors import Forbidden, Invalid
 from cloud.operations.apps import create_app
 from cloud.operations.desires import Info, InfoKind, deliver
-from cloud.operations.nodes import create_node
+from cloud.operations.explain import explain_node
+from cloud.operations.nodes import create_node, list_nodes, read_node
 from cloud.operations.registries import create_registry
 from cloud.operations.reports import receive_report
 from cloud.operations.secrets import create_secret, update_secret
+from cloud.rest.node_state import state_answer
 from cloud.store.transaction import Store, Transaction
 from tests.node_keys import NodeKeys
 from tests.operations.conftest import LATER, NAMESPACE, NOW, app_spec
@@ -215,3 +219,40 @@ async def test_a_deleted_node_leaves_no_key(store: Store) -> None:
     await report(store, keys.proof(TIME))
     await store.write(lambda tx: tx.delete_node(NAMESPACE, "n"))
     assert await store.read(lambda tx: tx.encryption_key(NAMESPACE, "n")) is None
+
+
+async def test_an_explanation_names_what_is_withheld_and_only_that(store: Store) -> None:
+    keys, policy = NodeKeys(), SealingPolicy({NAMESPACE})
+    await plant(store, keys)
+    await store.write(
+        lambda tx: create_app(tx, NAMESPACE, "open", app_spec(), now=NOW)  # mounts nothing
+    )
+    await report(store, None)
+
+    async def reasons(sealing: SealingPolicy) -> dict[str, Reason]:
+        found = await store.read(
+            lambda tx: explain_node(tx, NAMESPACE, "n", now=NOW, sealing=sealing)
+        )
+        return {app.name: app.reason for app in found.explanation.apps}
+
+    sent = Reason.REPORT_OLDER_THAN_PUSH
+    assert await reasons(policy) == {"web": Reason.SECRETS_WITHHELD, "open": sent}
+    assert await reasons(SealingPolicy()) == {"web": sent, "open": sent}
+    await report(store, keys.proof(TIME))
+    assert await reasons(policy) == {"web": sent, "open": sent}
+
+
+async def test_of_each_node_the_answer_states_how_secrets_reach_it(store: Store) -> None:
+    keys = NodeKeys()
+    await plant(store, keys)
+
+    async def delivery(policy: SealingPolicy) -> SecretDelivery:
+        seen = await store.read(lambda tx: read_node(tx, NAMESPACE, "n"))
+        return state_answer(seen, NOW, policy, connected=None).secrets
+
+    assert await delivery(SealingPolicy()) is SecretDelivery.PLAIN
+    assert await delivery(SealingPolicy({"*"})) is SecretDelivery.WITHHELD
+    await report(store, keys.proof(TIME))
+    assert await delivery(SealingPolicy({"*"})) is SecretDelivery.SEALED
+    listed = await store.read(lambda tx: list_nodes(tx, NAMESPACE, ListOptions()))
+    assert [seen.encryption for seen in listed.items] == [EncryptionKey(keys.key, TIME)]

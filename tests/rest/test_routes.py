@@ -227,6 +227,7 @@ async def test_a_node_has_a_state_and_its_begin(world: World) -> None:
         "interval": None,
         "connected": False,
         "revoked": False,
+        "secrets": "plain",
     }
     world.connected.add("default.n1")
     report = read_report({}, Order())
@@ -249,6 +250,7 @@ async def test_a_node_has_a_state_and_its_begin(world: World) -> None:
         "interval": 3600.0,
         "connected": True,
         "revoked": False,
+        "secrets": "plain",
     }
     assert await state() == online
     world.clock.advance(3 * 3600)

@@ -46,6 +46,12 @@ const FACTS = [
   ["Machine id", (host) => host.machineID],
 ];
 
+const SECRETS = {
+  sealed: "sealed to the node's key",
+  plain: "plain text inside TLS: it has no encryption key",
+  withheld: "withheld: it has no encryption key, and this server requires sealed secrets",
+};
+
 function Facts({ node, stats }) {
   const report = stats?.report;
   const host = report?.node && typeof report.node.hostname !== "object" ? report.node : {};
@@ -54,6 +60,7 @@ function Facts({ node, stats }) {
     ["Last report", node.state.lastReport ? html`<${Time} at=${node.state.lastReport} />` : "never"],
     ["Reports every", node.state.interval ? `${Math.round(node.state.interval)} s` : "unknown"],
     ["Connected", node.state.connected === null ? "unknown" : node.state.connected ? "yes" : "no"],
+    ["Secrets", SECRETS[node.state.secrets]],
     ...FACTS.map(([name, show]) => [name, show(host)]),
     ["Capacity", [capacity.cpu && `${capacity.cpu} CPU`, capacity.memory && bytes(Number(capacity.memory) || capacity.memory)].filter(Boolean).join(", ")],
     ["Agent", report?.core?.binVersion || report?.core?.version],
