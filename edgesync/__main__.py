@@ -89,6 +89,10 @@ COMMANDS = {
         "edgesync.cli.auth:auth",
         "Show who you are to the server, and what you may do.",
     ),
+    "logout": (
+        "edgesync.cli.login:logout",
+        "End the session of a context on the server, and forget its token.",
+    ),
     "context": (
         "edgesync.cli.login:context",
         "Manage contexts: saved servers, one of which is current.",

@@ -1,10 +1,13 @@
 """`edgesync login` and `edgesync context`: saved servers."""
 
+import contextlib
 import os
 import sys
 import time
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -13,6 +16,7 @@ from edgesync.cli.server_options import client_of, readable_file
 from edgesync.client.access import (
     DEFAULT_URL,
     Access,
+    access_of,
     check_is_private,
     checked_url,
     token_in,
@@ -26,7 +30,7 @@ from edgesync.client.contexts import (
     read_contexts,
     write_contexts,
 )
-from edgesync.client.errors import AccessError, ConnectionLost, NotFoundError
+from edgesync.client.errors import AccessError, ConnectionLost, NotFoundError, Unauthenticated
 from edgesync.client.http_client import httpx
 from edgesync.client.login import DeviceCode, login_by_browser, login_by_code, offers_users
 
@@ -161,6 +165,27 @@ def _accepts(context: Context, *, is_last: bool) -> bool:
     else:
         return True
     return False
+
+
+@click.command()
+@click.option("--context", "name", help="Name of the context.  [default: the current one]")
+def logout(name: str | None) -> None:
+    """End the session of a context on the server, and forget its token.
+
+    A token that is no session stays valid until it is revoked.
+    """
+    contexts = read_contexts()
+    name = name or contexts.current
+    one = named_context(contexts, name)
+    if one.token_file:
+        raise click.ClickException(f"the token is in {one.token_file}: delete the context instead")
+    if one.token:
+        with contextlib.suppress(Unauthenticated), client_of(access_of(context_name=name)) as own:
+            if session := own.call("GET", "/v1/whoami")["session"]:
+                own.call("DELETE", f"/v1/sessions/{quote(session, safe='')}")
+    changed = {**contexts.known, name: replace(one, token="")}
+    write_contexts(replace(contexts, known=changed))
+    click.echo(f'Logged out of {one.url} (context "{name}")')
 
 
 def _ask(server: Client) -> None:

@@ -83,6 +83,16 @@ class Tab:
             self.page.reload()
             shown.wait_for()
 
+    def await_page(self, shown: Locator) -> None:
+        """Wait for what a page shows that a redirect led to; again if the browser gave it up."""
+        try:
+            shown.wait_for()
+        except Error:
+            if not self.network_changed:
+                raise
+            self.page.reload()
+            shown.wait_for()
+
     def open_sign_in(self) -> None:
         """Load the page that asks for a token."""
         self.open("/", self.page.get_by_label("Token", exact=True))

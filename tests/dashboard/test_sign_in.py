@@ -2,12 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 from pyotp import TOTP
 
+from edgesync.client.access import new_access
+from edgesync.client.login import login_by_browser
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, Tab
 from tests.identity_provider import SignInServer, sign_in_server
@@ -33,7 +37,7 @@ def test_a_user_signs_in_with_the_company_account(world: SignInServer, browser: 
             if not is_admitted:
                 expect(page.get_by_role("alert")).to_contain_text("The sign-in was refused")
                 assert "signIn" not in page.url
-        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        tab.await_page(page.get_by_role("heading", name="Overview"))
         expect(page.get_by_text("company:bob@example.com")).to_be_visible()
         expect(page.get_by_role("link", name="Tokens")).to_have_count(0)
 
@@ -78,6 +82,7 @@ def test_a_user_confirms_the_login_of_a_command_line(world: SignInServer, browse
         tab.open("/device", page.get_by_label("Token", exact=True))
         page.get_by_role("link", name="Sign in with Our company").click()
         page.get_by_role("button", name="bob").click()
+        tab.await_page(page.get_by_label("Code that the command line shows"))
         page.get_by_label("Code that the command line shows").fill("BBBB-BBBB")
         page.get_by_role("button", name="Go on").click()
         expect(page.get_by_role("alert")).to_contain_text("Not found")
@@ -93,5 +98,27 @@ def test_a_user_confirms_the_login_of_a_command_line(world: SignInServer, browse
     }
     got = httpx.post(f"{world.server.api}/login/token", data=form, trust_env=False).json()
     bearer = {"Authorization": f"Bearer {got['access_token']}"}
+    who = httpx.get(f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False).json()
+    assert who["name"] == "company:bob@example.com"
+
+
+def test_the_browser_of_the_machine_is_led_back_to_the_command_line(
+    world: SignInServer, browser: Browser
+) -> None:
+    places: Queue[str] = Queue()
+    access = new_access(world.server.api, "", None, "")
+    with contextlib.closing(browser.new_context()) as context, ThreadPoolExecutor(1) as pool:
+        login = pool.submit(login_by_browser, access, places.put, seconds=2 * SECONDS)
+        tab = Tab(context.new_page(), world.server.api)
+        page = tab.page
+        place = places.get(timeout=SECONDS).removeprefix(world.server.api)
+        tab.open(place, page.get_by_label("Token", exact=True))
+        page.get_by_role("link", name="Sign in with Our company").click()
+        page.get_by_role("button", name="bob").click()
+        tab.await_page(page.get_by_text("A command line on this machine asks to log in."))
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_text("The command line goes on.")).to_be_visible()
+        token = login.result(timeout=SECONDS)
+    bearer = {"Authorization": f"Bearer {token}"}
     who = httpx.get(f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False).json()
     assert who["name"] == "company:bob@example.com"

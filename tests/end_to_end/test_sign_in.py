@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -174,26 +175,38 @@ def test_a_token_is_exchanged_for_a_session(world: SignInServer) -> None:
 
 @contextlib.contextmanager
 def logging_in(
-    world: SignInServer, folder: Path, way: str
+    world: SignInServer, folder: Path, *way: str, **variables: str
 ) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
-    """A command line that logs in, and the environment of others with the same contexts."""
+    """A terminal that logs in, and the environment of other commands with the same contexts."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
     environment |= {"EDGESYNC_CONTEXTS": str(folder / "contexts.yaml"), "BROWSER": "true"}
-    command = [sys.executable, "-m", "edgesync", "login", world.server.api, way]
+    terminal, stdin = pty.openpty()
+    command = [sys.executable, "-m", "edgesync", "login", world.server.api, *way]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**environment, **variables},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield process, environment
     finally:
         process.kill()
         process.communicate(timeout=10 * UNIT)
+        os.close(stdin)
+        os.close(terminal)
 
 
 def check_logged_in(
-    world: SignInServer, process: "subprocess.Popen[str]", environment: dict[str, str]
+    world: SignInServer,
+    process: "subprocess.Popen[str]",
+    environment: dict[str, str],
+    *,
+    is_logged_out: bool,
 ) -> None:
-    """The command line acts for the user, until the user's sessions are ended."""
+    """The command line acts for the user, until it logs out, or the user's sessions are ended."""
     output, errors = process.communicate(timeout=20 * UNIT)
     assert process.returncode == 0, errors
     assert "Logged in to" in output
@@ -203,7 +216,12 @@ def check_logged_in(
     (own,) = [line.split() for line in listed.stdout.splitlines() if line.startswith("*")]
     assert own[2:4] == ["company:ann@example.com", "cli"]
     with world.server.client() as admin:
-        assert admin.delete(f"/v1/sessions/{own[1]}?all=true").status_code == 200
+        if is_logged_out:
+            ended = run_edgesync("logout", environment=environment)
+            assert ended.returncode == 0, ended.stderr
+            assert own[1] not in admin.get("/v1/sessions?limit=500").text
+        else:
+            assert admin.delete(f"/v1/sessions/{own[1]}?all=true").status_code == 200
     refused = run_edgesync("get", "nodes", environment=environment)
     assert refused.returncode != 0
     assert "edgesync login" in refused.stderr
@@ -213,7 +231,7 @@ def test_a_shell_without_a_browser_logs_in_with_a_code(world: SignInServer, tmp_
     mark = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
     with (
         world.browser() as browser,
-        logging_in(world, tmp_path, "--device") as (process, environment),
+        logging_in(world, tmp_path, SSH_CONNECTION="from afar") as (process, environment),
     ):
         world.sign_in(browser, "ann")
         assert process.stderr is not None
@@ -223,7 +241,7 @@ def test_a_shell_without_a_browser_logs_in_with_a_code(world: SignInServer, tmp_
         assert shown["code"] == code
         body = {"code": code, "approve": True}
         assert browser.post("/login/approval", json=body, headers=mark).status_code == 200
-        check_logged_in(world, process, environment)
+        check_logged_in(world, process, environment, is_logged_out=False)
 
 
 def test_a_shell_logs_in_with_the_browser_of_its_machine(
@@ -246,7 +264,7 @@ def test_a_shell_logs_in_with_the_browser_of_its_machine(
         forged = back.copy_set_param("state", "forged").copy_set_param("code", "of-another")
         assert httpx.get(forged, trust_env=False).status_code == 404
         assert httpx.get(back, trust_env=False).status_code == 200
-        check_logged_in(world, process, environment)
+        check_logged_in(world, process, environment, is_logged_out=True)
 
 
 @pytest.mark.parametrize(
