@@ -107,6 +107,11 @@ def add_store_metrics(
         "Notifications that are still to be sent.",
         registry=metrics.registry,
     )
+    unreadable = Gauge(
+        "edgesync_secrets_unreadable",
+        "Secrets whose values cannot be read from their sources.",
+        registry=metrics.registry,
+    )
     entries = {"": 0.0}
     metrics.add_counter(
         "edgesync_audit_entries", "Entries that the audit log ever had.", lambda: entries
@@ -127,6 +132,7 @@ def add_store_metrics(
                 rollouts.labels(phase.value).set(open_rollouts.states[phase])
         for own in AssignmentState:
             rollout_nodes.labels(own.value).set(open_rollouts.nodes[own])
+        unreadable.set(await store.read(lambda tx: tx.count_unreadable_secrets()))
         to_tell.set(waiting.nodes)
         deliveries.set(waiting.deliveries)
         messages.set(waiting.messages)

@@ -23,6 +23,10 @@ NEW_SOURCED_SECRETS = statement(
     """,
     reads={"secret_source"},
 )
+COUNT_UNREADABLE_SECRETS = statement(
+    "SELECT count(*) FROM secret_source WHERE error <> ''",
+    reads={"secret_source"},
+)
 FIND_SOURCE_STATE = statement(
     """
     SELECT document, error, since FROM secret_source
@@ -81,6 +85,10 @@ class SecretSourcePart(TransactionPart):
     def new_sourced_secrets(self) -> Sequence[tuple[str, str]]:
         """Those of them that were never read."""
         return [(str(row[0]), str(row[1])) for row in self._run(NEW_SOURCED_SECRETS, NOTHING)]
+
+    def count_unreadable_secrets(self) -> int:
+        """How many of them cannot be read, in all namespaces."""
+        return int(self._run(COUNT_UNREADABLE_SECRETS, NOTHING)[0][0])
 
     def source_state(self, namespace: str, name: str) -> SourceState:
         """What is known; of a secret without sources nothing."""
