@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,6 @@ pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(360)]
 NODES = 4
 PAUSE = 0.1
 """Seconds between two requests of the load."""
-
-PASSPHRASE = "a passphrase of some length"
 
 
 @pytest.fixture(scope="module")
@@ -189,12 +188,22 @@ def edgesync(
 ) -> str:
     """What a command of this version prints, or of that in *tree*."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
-    environment |= {"EDGESYNC_BACKUP_PASSPHRASE": PASSPHRASE, **variables}
+    environment |= variables
     if database:
         environment["EDGESYNC_DATABASE"] = database
     done = run_edgesync(*arguments, environment=environment, timeout=60 * UNIT, tree=tree)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def of_page(command: str, folder: Path, others: Mapping[str, Path] = {}) -> list[str]:
+    """The arguments of `edgesync` in the first *command* on the page, with files in *folder*."""
+    page = (ROOT / "docs" / "upgrading.md").read_text()
+    found = re.search(rf"^\S*edgesync ({command} .*)$", page, flags=re.M)
+    assert found, command
+    places = {name: folder / name for name in ("before-upgrade", "backup.passphrase")}
+    places["/etc/edgesync/edgesync.toml"] = folder / "data" / "settings.toml"
+    return [str({**places, **others}.get(word, word)) for word in found[1].split()]
 
 
 @contextmanager
@@ -295,7 +304,9 @@ def test_nodes_commands_and_backups_of_one_version_work_with_the_other(
     previous: PreviousVersion, tmp_path: Path
 ) -> None:
     """A server is upgraded, and rolled back with the backup that was made before."""
-    data, saved = tmp_path / "data", str(tmp_path / "before-upgrade")
+    data, again, back = (tmp_path / name for name in ("data", "again", "back"))
+    (tmp_path / "backup.passphrase").touch(mode=0o600)
+    (tmp_path / "backup.passphrase").write_text("a passphrase of some length\n")
     names = ("api", "activation", "mqtt", "sync")
     ports = [part for name in names for part in (f"--{name}-port", str(free_port()))]
     with ExitStack() as stack:
@@ -304,7 +315,10 @@ def test_nodes_commands_and_backups_of_one_version_work_with_the_other(
             fleet = joined(stack, old, api, tmp_path, previous)
             first = fleet.converge(old, api)
             use_commands(old)
-            edgesync("backup", saved, "--data-dir", str(data), tree=previous.tree)
+            check = of_page("upgrade check", tmp_path, {"/var/lib/edgesync": data})
+            assert f"{previous.version} -> {version()}" in edgesync(*check)
+            backup = [*of_page("backup", tmp_path), "--data-dir", str(data)]
+            edgesync(*backup, tree=previous.tree)
             assert old.stop() == 0
 
         with running_server(data, *ports) as new, new.client() as api:
@@ -315,12 +329,11 @@ def test_nodes_commands_and_backups_of_one_version_work_with_the_other(
             assert new.stop() == 0
         refuses_database(previous, data)
 
-        assert " is intact: " in edgesync("verify", saved)
-        again = tmp_path / "again"
-        edgesync("restore", saved, "--data-dir", str(again))
+        assert " is intact: " in edgesync(*of_page("verify", tmp_path))
+        edgesync(*of_page("restore", tmp_path, {"elsewhere": again}))
         verify_log(again)
 
-        back = tmp_path / "back"
-        edgesync("restore", saved, "--data-dir", str(back), tree=previous.tree)
+        edgesync(*of_page("restore", tmp_path, {"elsewhere": back}), tree=previous.tree)
+        ports += ["--config", str(back / "settings.toml")]
         with running_server(back, *ports, tree=previous.tree) as old, old.client() as api:
             assert fleet.converge(old, api) == first
