@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloud.core.audit import Chain
 from cloud.core.certificate import NodeCertificate
 from cloud.core.deploys import Deploy
+from cloud.core.encryption_key import EncryptionKey
 from cloud.core.node import NodeSpec
 from cloud.core.properties import Properties
 from cloud.core.report import Order
@@ -64,12 +65,17 @@ ACTS: dict[str, Act] = {
         NodeCertificate(n + 1, f"default.{name}", NOW, NOW + n * DAY, key=str(n))
     ),
     "revoked": lambda tx, name, n: tx.revoke_certificates(f"default.{name}", NOW),
+    "encryption key": lambda tx, name, n: tx.put_encryption_key(
+        "default", name, EncryptionKey(str(n), n)
+    ),
+    "no encryption key": lambda tx, name, n: tx.delete_encryption_key("default", name),
     "pending": lambda tx, name, n: tx.mark_pending([node(name)]),
     "record": lambda tx, name, n: tx.put_record(record(name, f"SN-{name}")),
     "no record": lambda tx, name, n: tx.delete_record("default", "b", name),
 }
 NEED_A_REPORT = {"running", "step"}
 FREE = {"node", "labels", "no node", "usage", "pending", "revoked", "record", "no record"}
+FREE |= {"no encryption key"}
 
 stories = st.lists(
     st.tuples(st.sampled_from(sorted(ACTS)), st.sampled_from(NAMES), st.integers(0, 3)),
@@ -96,6 +102,7 @@ def known(tx: Transaction, name: str) -> list[Any]:
         list(tx.running_apps("default", name)),
         tx.is_pending("default", name),
         tx.certificate_end("default", name),
+        tx.encryption_key("default", name),
     ]
 
 
