@@ -39,22 +39,23 @@ def example(start: str) -> Any:
     return decode_yaml(text.encode())
 
 
-def administrator(world: SignInServer) -> httpx.Client:
-    client = world.server.client()
-    client.headers["X-Edgesync-Namespace"] = "shop"
-    return client
+@contextmanager
+def administrator(world: SignInServer) -> Iterator[httpx.Client]:
+    with world.server.client() as client:
+        client.headers["X-Edgesync-Namespace"] = "shop"
+        yield client
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInServer]:
     with sign_in_server(tmp_path_factory.mktemp("pipelines")) as world:
-        admin = administrator(world)
         role = {key: value for key, value in example("kind: Role").items() if key != "kind"}
-        admin.post("/v1/roles", json=role).raise_for_status()
-        for name in ("web", "other"):
-            app = {**decode_yaml(APP.encode()), "name": name}
-            del app["kind"]
-            admin.post("/v1/apps", json=app).raise_for_status()
+        with administrator(world) as admin:
+            admin.post("/v1/roles", json=role).raise_for_status()
+            for name in ("web", "other"):
+                app = {**decode_yaml(APP.encode()), "name": name}
+                del app["kind"]
+                admin.post("/v1/apps", json=app).raise_for_status()
         yield world
 
 
@@ -81,9 +82,9 @@ def check_deployed(world: SignInServer, folder: Path, script: str, environ: dict
     image = f"nginx:{folder.name}"
     (folder / "web.yaml").write_text(APP.replace("nginx:1.30", image))
     assert run(script, folder, world.server.api, environ).startswith("yes\n")
-    admin = administrator(world)
-    assert admin.get("/v1/apps/web").json()["services"][0]["image"] == image
-    (entry, *_) = admin.get("/v1/audit?action=app.update").json()["items"]
+    with administrator(world) as admin:
+        assert admin.get("/v1/apps/web").json()["services"][0]["image"] == image
+        (entry, *_) = admin.get("/v1/audit?action=app.update").json()["items"]
     assert entry["actor"]["name"] == "other:example/shop"
     (folder / "web.yaml").write_text(APP.replace("name: web", "name: other", 1))
     with pytest.raises(AssertionError, match="needs permission update apps/other"):
