@@ -66,9 +66,9 @@ def is_newer(proof: EncryptionKeyProof, known: EncryptionKey | None, now: dateti
     One that an observer repeats does not take a later key back. One from the future, of a device
     with a wrong clock, could not be followed by any: it is not taken over.
     """
-    if proof.time > (now + AHEAD).timestamp():
+    if known is not None and (proof.key == known.key or proof.time <= known.time):
         return False
-    return known is None or (proof.key != known.key and proof.time > known.time)
+    return proof.time <= (now + AHEAD).timestamp()
 
 
 def proof_bytes(field: str, proof: EncryptionKeyProof) -> tuple[bytes, bytes, bytes]:

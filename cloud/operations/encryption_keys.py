@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from certs.errors import BadSignature
@@ -28,6 +28,10 @@ SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 """HPKE in base mode (RFC 9180): each part is what small devices do without hardware for it."""
 
 
+ANY_PRIVATE_KEY = X25519PrivateKey.from_private_bytes(bytes(32))
+"""With a point of low order it has no shared secret, like every other (RFC 7748, 6.1)."""
+
+
 def checked_key(field: str, proof: EncryptionKeyProof) -> tuple[EncryptionKey, str]:
     """The key that *proof* proves, and the `key_digest` of the key that signed it.
 
@@ -43,7 +47,7 @@ def checked_key(field: str, proof: EncryptionKeyProof) -> tuple[EncryptionKey, s
     except BadSignature as error:
         raise Invalid(f"{field}.signature", error.reason) from error
     try:
-        SUITE.encrypt(b"", X25519PublicKey.from_public_bytes(key))
+        ANY_PRIVATE_KEY.exchange(X25519PublicKey.from_public_bytes(key))
     except ValueError as error:
         raise Invalid(f"{field}.key", "is a point to which nothing can be sealed") from error
     return EncryptionKey(proof.key, proof.time), key_digest(public)
