@@ -18,15 +18,22 @@ LIFETIME = timedelta(minutes=10)
 """How long a login waits to be approved."""
 
 INTERVAL = timedelta(seconds=2)
-"""How often the command line may ask; each time it is faster, SLOW_DOWN longer."""
+"""Least time between two requests of the command line."""
 
 SLOW_DOWN = timedelta(seconds=5)
+"""What an earlier request adds to that time."""
+
 PENDING_LIMIT = 1000
+"""Logins that wait to be approved, at most."""
+
 PENDING_OF_ADDRESS = 10
+"""The same of one address."""
+
+REDIRECT_LIMIT = 512
+"""Characters of a redirect address."""
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
-_TEXT_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +98,4 @@ def is_loopback_redirect(uri: str) -> bool:
         return False
     is_plain = parts.scheme == "http" and not parts.query and not parts.fragment
     is_there = parts.hostname in _LOOPBACK and parts.username is None and port is not None
-    return len(uri) <= _TEXT_LIMIT and is_plain and is_there
+    return len(uri) <= REDIRECT_LIMIT and is_plain and is_there

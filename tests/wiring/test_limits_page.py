@@ -76,8 +76,8 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
-from cloud.jobs import secret_values, vault_client
-from cloud.link import activation_throttle, exchange, http, paced_desires, sync
+from cloud.jobs import secret_values, source_reader, vault_client
+from cloud.link import activation_throttle, exchange, http, paced_desires, sync, unread_secrets
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
@@ -87,9 +87,8 @@ from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
-from cloud.rest.sign_in import command_line, passwords
+from cloud.rest.sign_in import command_line, passwords, token_routes
 from cloud.rest.sign_in import local as sign_in
-from cloud.rest.sign_in import routes as sign_in_routes
 from cloud.rest.sign_in.provider_client import REQUESTS_LIMIT, RESPONSE_LIMIT, TIMEOUT_SECONDS
 from cloud.store.key_commands import COMMAND_SECONDS, OUTPUT_LIMIT
 from tests.repo.tracked import ROOT, text_of, tracked_files
@@ -166,6 +165,9 @@ LIMITS: Mapping[str, str] = {
     "answer of a vault": size(vault_client.RESPONSE_LIMIT),
     "time for an answer of a vault": seconds(vault_client.TIMEOUT_SECONDS),
     "requests to a vault at the same time": f"{vault_client.REQUESTS_LIMIT}",
+    "secrets whose sources are read at the same time": f"{secret_values.AT_ONCE}",
+    "files of sources that are read at the same time": f"{source_reader.FILES_AT_ONCE}",
+    "times that the sources are read for one desire": f"{unread_secrets.TRIES}",
     "values from sources in memory": size(secret_values.HELD_BYTES),
     "time that they are in memory": span(secret_values.HELD),
     "time for a command that encrypts or decrypts `secrets.key`": seconds(COMMAND_SECONDS),
@@ -186,7 +188,7 @@ LIMITS: Mapping[str, str] = {
     "password of a local user": (
         f"{local_users.PASSWORD_LEAST} to {local_users.PASSWORD_LIMIT} characters"
     ),
-    "body of a sign-in": size(sign_in_routes.BODY_LIMIT),
+    "body of a sign-in": size(token_routes.BODY_LIMIT),
     "failed sign-ins of one address as one local user": (
         f"{sign_in.RATE.burst}, then one every {1 / sign_in.RATE.per_second:.0f} seconds"
     ),
@@ -206,6 +208,8 @@ LIMITS: Mapping[str, str] = {
         f"{command_line.USER_CODE_RATE.burst}, then one every"
         f" {1 / command_line.USER_CODE_RATE.per_second:.0f} seconds"
     ),
+    "`state` of an authorization request": characters(command_line.STATE_LIMIT),
+    "`redirect_uri` of an authorization request": characters(device_logins.REDIRECT_LIMIT),
     "life of an authorization code": span(command_line.CODE_LIFETIME),
     "passwords that are checked, or wait for it": f"{passwords.WAITING_LIMIT}",
     "the same of one address or user": f"{passwords.WAITING_OF_ONE}",

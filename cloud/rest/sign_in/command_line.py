@@ -53,7 +53,9 @@ CODE_LIFETIME = timedelta(minutes=1)
 USER_CODE_RATE = Rate(burst=10, per_second=1 / 60)
 """User codes that one user may try that are of no login."""
 
-_STATE_LIMIT = 128
+STATE_LIMIT = 128
+"""Characters of the `state` of an authorization request."""
+
 _CHALLENGE_LENGTH = 43
 
 
@@ -171,8 +173,8 @@ class CommandLineSignIn:
             raise Invalid("redirect_uri", "is not http://127.0.0.1:PORT/PATH")
         if len(challenge) != _CHALLENGE_LENGTH:
             raise Invalid("code_challenge", f"has not {_CHALLENGE_LENGTH} characters")
-        if not 0 < len(state) <= _STATE_LIMIT:
-            raise Invalid("state", f"has not between 1 and {_STATE_LIMIT} characters")
+        if not 0 < len(state) <= STATE_LIMIT:
+            raise Invalid("state", f"has not between 1 and {STATE_LIMIT} characters")
         ends = int((self._clock() + LIFETIME).timestamp())
         return self._requests.seal(msgspec.json.encode(_Asked(ends, redirect, challenge, state)))
 

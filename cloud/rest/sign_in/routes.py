@@ -27,7 +27,7 @@ from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
 from cloud.rest.sign_in.local import Credentials, LocalSignIn
 from cloud.rest.sign_in.pending_sign_in import LIFETIME, PendingSignIn
-from cloud.rest.sign_in.token_routes import TokenGrant, origin_of
+from cloud.rest.sign_in.token_routes import BODY_LIMIT, NO_STORE, TokenGrant, origin_of
 
 if TYPE_CHECKING:
     from cloud.rest.sign_in.provider_client import ProviderClient
@@ -39,11 +39,6 @@ SUBJECT_TOKENS = frozenset(
     {"urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"}
 )
 """Types of the tokens that can be exchanged (RFC 8693, section 3)."""
-
-BODY_LIMIT = 4096
-"""Bytes of a sign-in."""
-
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 class LocalCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +83,7 @@ def local_sign_in_routes(
         new = await local.signed_in(shown, origin_of(request), address_key_of(request.scope))
         secure = is_secure(request, trusted_proxies)
         cookie = sessions.cookie(new.secret, clock(), is_secure=secure, lifetime=new.lifetime)
-        return json_response({"success": True}, headers={**_NO_STORE, "Set-Cookie": cookie})
+        return json_response({"success": True}, headers={**NO_STORE, "Set-Cookie": cookie})
 
     return [
         CheckedRoute("/login", show_ways, methods=["GET"]),
@@ -122,7 +117,7 @@ def sign_in_routes(
         )
         place = _authorization_url(metadata.authorization_endpoint, client, started)
         cookie = pending.cookie(started, is_secure=secure)
-        return RedirectResponse(place, 303, {**_NO_STORE, "Set-Cookie": cookie})
+        return RedirectResponse(place, 303, {**NO_STORE, "Set-Cookie": cookie})
 
     async def come_back(request: Request) -> Response:
         """The browser is back from the provider: begin a session, or show that it was refused."""
@@ -168,7 +163,7 @@ def exchange_grant(identity: "SignInService", authenticator: Authenticator) -> T
                 "token_type": "Bearer",
                 "expires_in": int(new.lifetime.total_seconds()),
             },
-            headers=_NO_STORE,
+            headers=NO_STORE,
         )
 
     return exchange
@@ -221,7 +216,7 @@ def _subject_token(form: Mapping[str, str]) -> str:
 
 def _home(refusal: str, *cookies: str) -> Response:
     """Lead to the dashboard; *refusal* is a word that it has a text for."""
-    response = RedirectResponse(f"/?signIn={refusal}" if refusal else "/", 303, _NO_STORE)
+    response = RedirectResponse(f"/?signIn={refusal}" if refusal else "/", 303, NO_STORE)
     for cookie in cookies:
         response.headers.append("Set-Cookie", cookie)
     return response

@@ -37,8 +37,10 @@ CODE_GRANT = "authorization_code"
 TokenGrant = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 """Answers a request for a token with the form of it."""
 
-_BODY_LIMIT = 4096
-_NO_STORE = {"Cache-Control": "no-store"}
+BODY_LIMIT = 4096
+"""Bytes of a sign-in, or of a decision about a login."""
+
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 class LoginApproval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ def token_routes(
             "expires_in": int((login.expires - login.created).total_seconds()),
             "interval": int(login.interval.total_seconds()),
         }
-        return json_response(answer, headers=_NO_STORE)
+        return json_response(answer, headers=NO_STORE)
 
     async def poll(request: Request, form: Mapping[str, str]) -> Response:
         found: NewSession | Poll
@@ -117,12 +119,12 @@ def approval_routes(
     async def authorize(request: Request) -> Response:
         """Lead the browser of a command line to the page where the user confirms."""
         sealed = command_line.asked(request.query_params)
-        return RedirectResponse(f"/#/login?request={sealed}", 303, _NO_STORE)
+        return RedirectResponse(f"/#/login?request={sealed}", 303, NO_STORE)
 
     async def type_code(request: Request) -> Response:
         """Lead a browser to the page where the user compares the code."""
         code = quote(request.query_params.get("user_code", ""), safe="")
-        return RedirectResponse(f"/#/login?code={code}", 303, _NO_STORE)
+        return RedirectResponse(f"/#/login?code={code}", 303, NO_STORE)
 
     async def look(request: Request) -> Response:
         """The login that waits with a code, for the user to compare."""
@@ -134,12 +136,12 @@ def approval_routes(
             "createTime": time_text(login.created),
             "expires": time_text(login.expires),
         }
-        return json_response(answer, headers=_NO_STORE)
+        return json_response(answer, headers=NO_STORE)
 
     async def approve(request: Request) -> Response:
         """Carry out what a user decided; `location` is where the browser goes on."""
         caller = await user(request)
-        sent = await read_json(request, LoginApproval, _BODY_LIMIT)
+        sent = await read_json(request, LoginApproval, BODY_LIMIT)
         if bool(sent.code) == bool(sent.request):
             raise Invalid("code", "has to be there, or request")
         location = ""
@@ -147,7 +149,7 @@ def approval_routes(
             location = await command_line.authorized(caller, sent.request, is_approved=sent.approve)
         else:
             await command_line.decide(caller, sent.code, is_approved=sent.approve)
-        return json_response({"success": True, "location": location}, headers=_NO_STORE)
+        return json_response({"success": True, "location": location}, headers=NO_STORE)
 
     async def user(request: Request) -> Caller:
         """Who is signed in in the browser; Denied without a session, Forbidden for other pages."""
@@ -191,9 +193,9 @@ def _token(new: NewSession) -> Response:
         "token_type": "Bearer",
         "expires_in": int(new.lifetime.total_seconds()),
     }
-    return json_response(answer, headers=_NO_STORE)
+    return json_response(answer, headers=NO_STORE)
 
 
 def _error(code: str) -> Response:
     """An error as RFC 6749, section 5.2, has it."""
-    return json_response({"error": code}, status=400, headers=_NO_STORE)
+    return json_response({"error": code}, status=400, headers=NO_STORE)
