@@ -14,7 +14,7 @@ CloudError
 │   ├── ActivationDenied  a device that may not activate; the answer gives no reason
 │   │   ├── WrongToken  it does not have the batch's token
 │   │   └── NotOnWhitelist  it has the batch's token, and no record
-│   └── SignInDenied    a local user that may not sign in; nor does this one
+│   └── SignInDenied    a local user may not sign in; the answer gives no reason
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
@@ -28,7 +28,7 @@ CloudError
 │   └── PreconditionFailed  the state is not the one that the caller named
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
 ├── SecretUnreadable    the source of a secret cannot be read now; a later request may succeed
-│   └── SecretsUnread   sources of secrets have not been read; the server does, then tries again
+│   └── SecretsUnread   sources of secrets have to be read before the request is tried again
 ├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 │   └── OverBudget      a node sends more than its budget

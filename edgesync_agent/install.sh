@@ -4,9 +4,10 @@
 #   sh install.sh CA_FILE [--background]
 #
 # Puts the node agent into $EDGESYNC_HOME (otherwise $XDG_STATE_HOME/edgesync where that is set, or
-# $HOME/.edgesync; root with the Debian package: its directory), activates it and starts it: as a systemd unit where systemd runs (root: of the
-# system, others: of the user), else, or with --background, in the background. An agent that runs
-# there already is replaced. Needs curl and Python 3.8 or newer; no root.
+# $HOME/.edgesync; root with the Debian package: its directory), activates it and starts it: as a
+# systemd unit where systemd runs (root: of the system, others: of the user), else, or with
+# --background, in the background. An agent that runs there already is replaced. Needs curl and
+# Python 3.8 or newer; no root.
 
 set -eu
 umask 077

@@ -4,7 +4,7 @@ from cloud.answers.common import Answer
 
 
 class TokenAnswer(Answer):
-    """A token, without what opens the door.
+    """A token, without its secret.
 
     `permissions` are what its role is narrowed to, `nodes` selects the nodes that it is for;
     empty where there are none. The secret from before the last rotation is valid until

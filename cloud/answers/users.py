@@ -4,7 +4,7 @@ from cloud.answers.common import Answer
 
 
 class UserAnswer(Answer):
-    """A user, without what proves who it is; `grants` is the role in each namespace."""
+    """A user, without what proves who it is; `grants` are the roles in each namespace."""
 
     name: str
     grants: dict[str, str]

@@ -1,7 +1,7 @@
 """The key of a node to which secrets are sealed (docs/protocol.md, "Sealed secrets").
 
-A node proves with the key of its certificate that the encryption key is its own: else who sits
-between node and server could have secrets sealed to another key.
+A node proves with the key of its certificate that the encryption key is its own: otherwise an
+attacker between node and server could have secrets sealed to another key.
 """
 
 import base64
@@ -61,10 +61,10 @@ class EncryptionKey:
 
 
 def is_newer(proof: EncryptionKeyProof, known: EncryptionKey | None, now: datetime) -> bool:
-    """Whether *proof* is of a key that follows the one *known*.
+    """Return whether *proof* is of a key that follows the one *known*.
 
-    One that an observer repeats does not take a later key back. One from the future, of a device
-    with a wrong clock, could not be followed by any: it is not taken over.
+    A proof that is sent again does not replace a later key. One from the future, of a device with a
+    wrong clock, is not newer: no key that is made at the right time could follow it.
     """
     if known is not None and (proof.key == known.key or proof.time <= known.time):
         return False

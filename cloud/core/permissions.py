@@ -48,7 +48,7 @@ _MORE: Mapping[str, Mapping[Role, Sequence[str]]] = {
     "sessions": {Role.ADMIN: ("list", "delete")},
     "audit": {Role.ADMIN: ("list",)},
 }
-"""The verbs of each kind beside those that `_verbs_of` finds, by the least role that has them."""
+"""The verbs of each kind beside those that `_verbs` finds, by the least role that has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 class Role(StrEnum):
     """The rights of a caller, each role with all of the one before it.
 
-    A viewer reads what holds no credentials, an operator does everything but manage tokens.
+    A viewer reads what holds no credentials; what an operator may not do is in `permissions`.
     """
 
     VIEWER = "viewer"

@@ -33,8 +33,8 @@ class ApiToken:
     *name* is unique in its *namespace*, which may be EVERYWHERE. *last_used* is at most
     USE_RECORDED_EVERY too early; None if it never was, as *expires* is if it never does.
     *scopes* are the permissions that its *role* is narrowed to, *nodes* selects the nodes that it
-    is limited to; empty where it is not. The digest
-    from before the last rotation, *previous_digest*, is valid until *previous_ends*.
+    is limited to; empty where it is not. The digest from before the last rotation,
+    *previous_digest*, is valid until *previous_ends*.
     """
 
     namespace: str

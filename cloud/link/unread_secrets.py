@@ -57,7 +57,7 @@ class UnreadSecrets:
         self._read = read
         self._waiting: list[tuple[Inbound, SecretsUnread]] = []
         self._changed = asyncio.Event()
-        # How often those were held that are not answered yet.
+        # How often each desire that is not answered yet was held, by its `id`.
         self._tries: dict[int, int] = {}
 
     def hold(self, desire: Inbound, outcome: object) -> bool:

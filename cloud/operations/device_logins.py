@@ -51,9 +51,9 @@ def begin_login(tx: Transaction, login: DeviceLogin, *, now: datetime) -> None:
 
 
 def approver(tx: Transaction, caller: Caller, *, now: datetime) -> UserSession:
-    """The session of the user who may approve logins; Forbidden for who is none in a browser.
+    """The session of a user in a browser, who may approve logins; Forbidden for other callers.
 
-    What was approved cannot approve in turn: a stolen session would last for ever.
+    A session that was approved cannot approve others: a stolen one could be renewed for ever.
     """
     session = tx.user_session_by_id(caller.session) if caller.session else None
     if session is None or not session.is_valid(now) or session.kind is not SessionKind.BROWSER:
@@ -72,7 +72,7 @@ def find_login(tx: Transaction, user_code: str, *, now: datetime) -> DeviceLogin
 def decide(
     tx: Transaction, caller: Caller, user_code: str, *, is_approved: bool, now: datetime
 ) -> None:
-    """Approve or deny the login that waits with *user_code*; NotFound, Forbidden as above."""
+    """Approve or deny the login that waits with *user_code*; errors as of both above."""
     session = approver(tx, caller, now=now)
     login = find_login(tx, user_code, now=now)
     tx.put_device_login(

@@ -24,7 +24,7 @@ from cloud.store.transaction import Transaction
 
 GrantsField = Annotated[
     dict[str, str],
-    msgspec.Meta(description="The role in each namespace; `*` stands for all of them."),
+    msgspec.Meta(description="The roles in each namespace; `*` stands for all of them."),
 ]
 
 

@@ -1,1 +1,4 @@
-"""Commands for the administrator of a server: its process, keys, backups, audit log, imports."""
+"""Commands for the administrator of a server.
+
+Its process, keys, token, authority, backups, upgrades, audit log, and imports.
+"""

@@ -35,7 +35,7 @@ def chosen_encryption(config: Path | None, data_dir: Path) -> KeyEncryption | No
 
 
 def used_encryption(config: Path | None, data_dir: Path) -> KeyEncryption | None:
-    """The same of a key that there is; None where secrets.key in *data_dir* is plain."""
+    """As `chosen_encryption`; None where secrets.key in *data_dir* is plain."""
     key = data_dir / SEALING_KEY
     if key.exists() and not is_encrypted(key.read_bytes()):
         return None

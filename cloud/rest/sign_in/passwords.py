@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import secrets
 from typing import TYPE_CHECKING
 
 from cloud.core.audit import Actor
@@ -21,7 +22,7 @@ WAITING_LIMIT, WAITING_OF_ONE = 32, 8
 
 
 class Passwords:
-    """Owns the places; a check takes as long for a user that is not there."""
+    """Bounds how many are hashed; a check takes as long for a user that does not exist."""
 
     def __init__(self, *, memory_kib: int = MEMORY_KIB) -> None:
         self._memory_kib = memory_kib
@@ -66,6 +67,4 @@ class Passwords:
     @functools.cached_property
     def _of_no_password(self) -> str:
         """A hash of the same cost, of a random text."""
-        import secrets
-
         return self._hasher.hash(secrets.token_urlsafe(32))
