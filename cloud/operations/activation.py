@@ -27,7 +27,7 @@ from cloud.errors import (
     QuotaExceeded,
     WrongToken,
 )
-from cloud.operations.encryption_keys import activated_key
+from cloud.operations.encryption_keys import record_activated_key
 from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
@@ -158,7 +158,7 @@ def activate(
         facts = {"address": device.address, "hasReplaced": has_replaced}
         record_activation_event(tx, node.namespace, node.name, now=now, facts=facts)
         activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
-        activated_key(tx, node.id, claim.encryption_key, now=now)
+        record_activated_key(tx, node.id, claim.encryption_key, now=now)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
     if record is None:
@@ -188,7 +188,7 @@ def activate(
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)
     activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
-    activated_key(tx, activation.node_id, claim.encryption_key, now=now)
+    record_activated_key(tx, activation.node_id, claim.encryption_key, now=now)
     has_callback = bool(batch.spec.callback_name)
     return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
 

@@ -77,7 +77,7 @@ def receive_key(
         raise Invalid(f"{field}.signer", "is not the key of a certificate of this node")
 
 
-def activated_key(
+def record_activated_key(
     tx: Transaction, node_id: str, proof: EncryptionKeyProof | None, *, now: datetime
 ) -> None:
     """Have secrets of a node that was activated sealed to the key of *proof*, which was checked.
