@@ -5,7 +5,6 @@ servers that are all alike (docs/operations/several-servers.md).
 """
 
 import contextlib
-import functools
 import os
 import socket
 import ssl
@@ -13,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ def _open_vault(settings: Settings, timer: Callable[[], float]) -> ReadFields:
     except OSError as error:
         raise BadSettings(f"vault_ca_file: {settings.vault_ca_file}: {error}") from error
 
-    @functools.cache
+    @cache
     def client() -> "VaultClient":
         # Loaded with the first value that is read: the HTTP client takes a tenth of a start.
         from cloud.jobs.vault_client import VaultClient, VaultPlace
