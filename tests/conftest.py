@@ -33,7 +33,7 @@ settings.load_profile("edgesync")
 
 
 LONG_MODULES = (
-    *("test_image", "test_bench_fleet", "test_conformance", "test_demo_containers"),
+    *("test_dist", "test_bench_fleet", "test_conformance", "test_demo_containers"),
     *("test_install_command", "test_host_apps", "test_servers", "test_pressure"),
     "test_rollouts_over_both_links",
     *("test_killed_agent", "test_rootless", "test_supervisor", "test_running_apps", "test_events"),
