@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
-import threading
+import time
 from collections.abc import Sequence
 
 from cloud.errors import Unavailable
@@ -23,7 +24,7 @@ def run_key_command(
 
     Its errors go where those of this process go. Unavailable, with the name of the *setting*, if it
     cannot be started, fails, takes longer than *seconds* or writes more than OUTPUT_LIMIT; it is
-    killed then, with all that it started.
+    killed then, with its process group.
     """
     try:
         process = subprocess.Popen(  # noqa: S603  # the operator's own command
@@ -35,38 +36,42 @@ def run_key_command(
         )
     except (OSError, ValueError) as error:
         raise Unavailable(f"{setting}: cannot start {command[0]}: {error}") from error
-    is_late = threading.Event()
-
-    def end() -> None:
-        is_late.set()
-        _kill(process)
-
-    timer = threading.Timer(seconds, end)
-    timer.start()
+    deadline = time.monotonic() + seconds
     try:
-        output = _exchanged(process, content)
+        output = _exchanged(process, content, deadline)
         if len(output) > OUTPUT_LIMIT:
             raise Unavailable(f"{setting}: {command[0]} wrote more than {OUTPUT_LIMIT} bytes")
-        code = process.wait()
+        code = process.wait(max(deadline - time.monotonic(), 0))
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{setting}: {command[0]} did not end within {seconds:g} s") from error
     finally:
-        timer.cancel()
         _kill(process)
         process.wait()
-    if is_late.is_set():
-        raise Unavailable(f"{setting}: {command[0]} did not end within {seconds:g} s")
     if code:
         raise Unavailable(f"{setting}: {command[0]} failed with exit code {code}")
     return output
 
 
-def _exchanged(process: "subprocess.Popen[bytes]", content: bytes) -> bytes:
-    """Write *content*, then read until the end or a byte more than OUTPUT_LIMIT."""
+def _exchanged(process: "subprocess.Popen[bytes]", content: bytes, deadline: float) -> bytes:
+    """Write *content*, then read until the end or a byte more than OUTPUT_LIMIT.
+
+    TimeoutError at the *deadline*: what the process started may have its output still open.
+    """
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both are pipes")
-    with process.stdout:
+    output = b""
+    with process.stdout, selectors.DefaultSelector() as selector:
         with contextlib.suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(content)
-        return process.stdout.read(OUTPUT_LIMIT + 1)
+            process.stdin.write(content)  # a pipe has room for a key
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(output) <= OUTPUT_LIMIT:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise TimeoutError
+            read = os.read(process.stdout.fileno(), OUTPUT_LIMIT + 1)
+            if not read:
+                break
+            output += read
+    return output
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -1,7 +1,9 @@
 """The key of a database, encrypted with one from outside."""
 
 import base64
+import os
 import shlex
+import signal
 import stat
 import subprocess
 import sys
@@ -176,6 +178,15 @@ def test_a_command_has_a_time_limit_with_all_that_it_started(tmp_path: Path) -> 
     assert time.monotonic() - began < 600
     while is_running(int(file.read_text())):
         assert time.monotonic() - began < 20 * UNIT
+
+
+@pytest.mark.timeout(20 * UNIT)
+def test_a_command_has_a_time_limit_also_for_what_left_its_process_group(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    command = ("setsid", "--fork", "sh", "-c", f"echo $$ > {file}; exec sleep 600")
+    with unavailable("did not end within 1 s"):
+        run_key_command("setting", command, b"", seconds=1)
+    os.kill(int(file.read_text()), signal.SIGKILL)
 
 
 def is_running(process_id: int) -> bool:
