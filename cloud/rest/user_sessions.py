@@ -50,6 +50,8 @@ async def _is_for_nodes(context: RequestContext, needed: Permission, nodes: str)
     """Return whether who may see *nodes* alone has *needed* of any of them, or of the named one."""
     if needed.kind not in OF_NODES:
         return needed in LIMITED
+    if (needed.verb, needed.kind) == ("create", "nodes"):
+        return False
     name = needed.name
     node = await context.store.read(lambda tx: tx.node(context.namespace, name)) if name else None
     return not name or (node is not None and is_within(nodes, node))

@@ -233,7 +233,7 @@ async def test_a_wrong_selector_of_a_role_is_refused(client: ApiCaller, nodes: s
 
 async def test_a_caller_learns_what_it_may_do(world: World) -> None:
     await two_shops(world)
-    rights = ["restart nodes", "read apps/web"]
+    rights = ["create nodes", "restart nodes", "read apps/web"]
     await world.client.call("POST", "/v1/roles", {"name": "keeper", "permissions": rights})
     async with bearer(world, await limited(world, "keeper")) as client:
 
@@ -248,6 +248,7 @@ async def test_a_caller_learns_what_it_may_do(world: World) -> None:
         assert await ask("restart", "node", OTHER) == (False, "")
         assert await ask("restart", "node", "till-9") == (False, "")
         assert await ask("logs", "node", OWN) == (False, "")
+        assert await ask("create", "nodes") == await ask("create", "node", OWN) == (False, "")
         assert await ask("read", "app", "web") == (False, "")
         assert await ask("read", "app", "other") == (False, "")
         for query in ("", "?verb=restart", "?verb=explode&kind=nodes", "?verb=*&kind=*"):
