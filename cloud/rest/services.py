@@ -88,7 +88,7 @@ class Services:
     seen_rollouts: SeenRollouts = field(default_factory=SeenRollouts)
     """How rollouts stood when they were driven last."""
     trusted_proxies: Sequence[Network] = ()
-    check_sources: Callable[[Sources], None] = SourceReader().check
+    check_sources: Callable[[Sources], None] = field(default_factory=lambda: SourceReader().check)
     """Raises Invalid for sources of secrets that this server does not read."""
     sealing: SealingPolicy = SEALED_IF_POSSIBLE
     """Which secrets only leave sealed."""

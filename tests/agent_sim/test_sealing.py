@@ -1,6 +1,5 @@
 """What a simulated node has sealed to it, and opens."""
 
-import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,8 +106,3 @@ def test_each_report_proves_the_newest_key(directory: NodeDirectory) -> None:
     assert keys.newest is not None
     assert content(DeviceState(run="r", sealing=keys))["encryptionKey"] == keys.newest.proof
     assert "encryptionKey" not in content(DeviceState(run="r"))
-
-
-def test_values_are_nowhere_in_what_is_kept(directory: NodeDirectory) -> None:
-    text = base64.b64encode(b"a value that nothing else has").decode()
-    assert text not in str(sealed(directory.sealing_keys(NOW), text))

@@ -136,7 +136,7 @@ def test_a_node_gets_values_that_nothing_else_shows_and_follows_their_changes(
             vault.instead = lambda handler: answer(handler, 403, {})
             wait_for(lambda: source_of(api)["error"], "the failure")
             assert "answered 403" in source_of(api)["error"]
-            assert "edgesync_secrets_unreadable 0.0" not in api.get("/metrics").text
+            assert "edgesync_secrets_unreadable 1.0" in api.get("/metrics").text
             refused = node.fetch(("secret", "db"))
             assert refused["kind"] == "error"
             assert "source of the secret (db) cannot be read" in refused["content"]
