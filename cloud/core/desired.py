@@ -107,10 +107,11 @@ class Catalog:
         self.governed = governed
         # Labels that some selector looks at; nodes that agree in these run the same.
         versions = [app for own in governed.values() for app in own.versions.values()]
-        every = [*self.apps.values(), *versions]
-        self._keys = {term.key for app in every for term in app.selector}
+        self._every = (*self.apps.values(), *versions)
+        self._keys = {term.key for app in self._every for term in app.selector}
         # What nodes asked for so far should run, by those of their labels, and what is assigned.
         self._known: dict[object, Desired] = {}
+        self._selecting: dict[object, frozenset[AppVersion]] = {}
 
     def desired_state(
         self, labels: Mapping[str, str], assigned: Assigned = NOTHING_ASSIGNED
@@ -119,7 +120,7 @@ class Catalog:
 
         *assigned* matters where some of them are governed.
         """
-        key: object = frozenset((key, labels[key]) for key in self._keys if key in labels)
+        key: object = self._looked_at(labels)
         if assigned:
             key = (key, frozenset(assigned.items()))
         known = self._known.get(key)
@@ -127,6 +128,21 @@ class Catalog:
             if len(self._known) >= _MEMO_LIMIT:
                 self._known.clear()
             known = self._known[key] = desired_state(labels, self._apps_for(assigned))
+        return known
+
+    def selecting(self, labels: Mapping[str, str]) -> frozenset[AppVersion]:
+        """Every app, at each version here, that selects a node with *labels*.
+
+        Also a version that a rollout has not assigned to the node yet.
+        """
+        key = self._looked_at(labels)
+        known = self._selecting.get(key)
+        if known is None:
+            found = (app for app in self._every if selects(app, labels))
+            known = frozenset(AppVersion(app.name, app.version) for app in found)
+            if len(self._selecting) >= _MEMO_LIMIT:
+                self._selecting.clear()
+            self._selecting[key] = known
         return known
 
     @property
@@ -150,6 +166,10 @@ class Catalog:
             return governed.versions.get(wanted.version)
         app = self.apps.get(wanted.name)
         return app if app and app.version == wanted.version else None
+
+    def _looked_at(self, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+        """Those of *labels* that some selector looks at."""
+        return frozenset((key, labels[key]) for key in self._keys if key in labels)
 
     def _apps_for(self, assigned: Assigned) -> Iterable[App]:
         if not self.governed:

@@ -11,6 +11,7 @@ from cloud.core.grants import Grants as Grants
 from cloud.core.names import check_namespace
 from cloud.core.permissions import Permission, built_in_permissions
 from cloud.core.roles import Role as Role
+from cloud.core.selectors import parse_selector
 from cloud.errors import Forbidden
 
 EVERYWHERE = "*"
@@ -140,6 +141,11 @@ class Caller:
         if not found:
             self.check(own[0], namespace)
         return merged_selectors(found)
+
+    def limiting_labels(self, namespace: str) -> frozenset[str]:
+        """The labels that decide which nodes the roles in *namespace* are for."""
+        limits = (parse_selector(grant.nodes) for _, grant in self._grants_in(namespace))
+        return frozenset(term.key for terms in limits for term in terms)
 
     def check_covers(self, permissions: Sequence[Permission], namespace: str) -> None:
         """Forbidden for who would give to others a permission that the caller does not have."""

@@ -9,25 +9,37 @@ from cloud.core.listing import ListOptions
 from cloud.core.node import Node, NodeSpec
 from cloud.core.node_labels import LABELLED_LIMIT, LabelledNodes, NodeLabelsDraft, check_labelled
 from cloud.errors import NotFound
-from cloud.operations.node_scope import check_labels, is_within
+from cloud.operations.node_scope import check_labels, check_relabelled, is_within
 from cloud.operations.nodes import list_nodes, read_node, update_nodes
 from cloud.store.transaction import Transaction
 
 
 def label_nodes(
-    tx: Transaction, namespace: str, draft: NodeLabelsDraft, *, within: str = "", now: datetime
+    tx: Transaction,
+    namespace: str,
+    draft: NodeLabelsDraft,
+    *,
+    within: str = "",
+    guarded: frozenset[str] = frozenset(),
+    now: datetime,
 ) -> LabelledNodes:
     """Change the labels of all nodes of *draft*, in one transaction.
 
-    Only nodes that the selector *within* selects are there; Forbidden for a label that it names.
+    Only nodes that the selector *within* selects are there; with one, Forbidden for a label that is
+    *guarded*, and as of `check_relabelled`.
 
     NotFound for the first named node that is not there, Invalid for what cannot be a label,
     TooManyNodes where it selects more than may be labelled at once.
     """
     draft.check()
-    check_labels(within, draft.labels)
+    if within:
+        check_labels(guarded, draft.labels)
     nodes = _chosen(tx, namespace, draft, within, now)
     changed = update_nodes(tx, [(node, _relabelled(node, draft)) for node in nodes], now=now)
+    if within and changed:
+        catalog, before = tx.catalog(namespace), {node.name: node for node in nodes}
+        for after in changed:
+            check_relabelled(catalog, before[after.name], after, guarded)
     return LabelledNodes(len(nodes), len(changed))
 
 

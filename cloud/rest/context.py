@@ -82,8 +82,10 @@ class RequestContext:
         Forbidden without it.
         """
         name = self.path("name")
-        nodes = caller_of(self.request).nodes_for([needed], name, self.namespace)
-        scope = NodeScope(self.namespace, name, nodes) if nodes else None
+        caller = caller_of(self.request)
+        nodes = caller.nodes_for([needed], name, self.namespace)
+        guarded = caller.limiting_labels(self.namespace)
+        scope = NodeScope(self.namespace, name, nodes, guarded) if nodes else None
         return replace(self, store=replace(self.store, scope=scope), nodes=nodes)
 
     @property
@@ -303,7 +305,7 @@ def endpoint(
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         nodes = caller.nodes_for(needs, _name_in(request), namespace)
-        scope = node_scope(request, namespace, nodes, limit)
+        scope = node_scope(request, caller, namespace, nodes, limit)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])

@@ -4,6 +4,7 @@ from enum import Enum
 
 from starlette.requests import Request
 
+from cloud.core.tokens import Caller
 from cloud.errors import Forbidden
 from cloud.operations.node_scope import NodeScope
 
@@ -20,8 +21,10 @@ class NodeLimit(Enum):
     SELECTED = "selected"
 
 
-def node_scope(request: Request, namespace: str, nodes: str, limit: NodeLimit) -> NodeScope | None:
-    """The node that the request is about, for who may see those alone that *nodes* selects.
+def node_scope(
+    request: Request, caller: Caller, namespace: str, nodes: str, limit: NodeLimit
+) -> NodeScope | None:
+    """The node that the request is about, for a *caller* who may see those alone of *nodes*.
 
     Forbidden where the route is not for some nodes.
     """
@@ -31,4 +34,5 @@ def node_scope(request: Request, namespace: str, nodes: str, limit: NodeLimit) -
         raise Forbidden(f"your role is for the nodes {nodes} alone; this is not about some nodes")
     if limit is NodeLimit.SELECTED:
         return None
-    return NodeScope(namespace, request.path_params["name"], nodes)
+    guarded = caller.limiting_labels(namespace)
+    return NodeScope(namespace, request.path_params["name"], nodes, guarded)

@@ -23,6 +23,7 @@ from cloud.core.stats import report_view
 from cloud.operations import node_labels, nodes
 from cloud.operations.kinds import NODES
 from cloud.rest.answers import DONE, app_summary
+from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import Body, Described
@@ -64,9 +65,11 @@ def _deleted(context: RequestContext, node: Node) -> None:
 async def label_nodes(context: RequestContext) -> LabelledNodesAnswer:
     """`PATCH /v1/nodes`."""
     draft = convert(await context.patch(ignored=frozenset()), NodeLabelsDraft)
+    where, within = context.namespace, context.nodes
+    guarded = caller_of(context.request).limiting_labels(where)
     done = await context.store.write(
         lambda tx: node_labels.label_nodes(
-            tx, context.namespace, draft, within=context.nodes, now=context.now
+            tx, where, draft, within=within, guarded=guarded, now=context.now
         )
     )
     return LabelledNodesAnswer(done.selected, done.changed)

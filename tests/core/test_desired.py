@@ -1,8 +1,10 @@
 from hypothesis import given
 
 from cloud.core.app import App, AppSpec, AppVersion
-from cloud.core.desired import Catalog, Desired, desired_state, selects
+from cloud.core.desired import Catalog, Desired, GovernedApp, desired_state, selects
 from cloud.core.node import Node
+from cloud.core.rollout import Rollout, RolloutState
+from cloud.core.rollout_policy import RolloutPolicySpec
 from tests.core.strategies import START, app_sets, labels, nodes
 
 
@@ -49,3 +51,18 @@ def test_a_catalog_is_that_of_the_function(
     catalog = Catalog(known)
     for own in (one, other, dict(reversed(one.items())), other):
         assert catalog.desired_state(own) == desired_state(own, known)
+
+
+def test_a_version_that_waits_in_a_rollout_selects_its_nodes_already() -> None:
+    old, new = app("web", "env=dev"), app("web", "env", version="2")
+    rules = RolloutPolicySpec()
+    state = RolloutState.RUNNING
+    rollout = Rollout("default", "r", "web", "", rules, "1", "2", state, START, START)
+    governed = {"web": GovernedApp(new, rollout, {"1": old, "2": new})}
+    catalog = Catalog([new, app("shop", "shop=7")], governed=governed)
+    assert catalog.selecting({"env": "dev"}) == {AppVersion("web", "1"), AppVersion("web", "2")}
+    assert catalog.selecting({"env": "x", "shop": "7"}) == {
+        AppVersion("web", "2"),
+        AppVersion("shop", "1"),
+    }
+    assert catalog.selecting({"shop": "8"}) == frozenset()

@@ -7,11 +7,14 @@ import pytest
 from cloud.core.certificate import NodeCertificate
 from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
+from cloud.core.node_labels import LabelledNodes, NodeLabelsDraft
 from cloud.core.readiness import Heard
 from cloud.core.report import Order, read_report
-from cloud.errors import Invalid, NotFound
+from cloud.errors import Forbidden, Invalid, NotFound
 from cloud.operations import nodes
 from cloud.operations.apps import create_app
+from cloud.operations.node_labels import label_nodes
+from cloud.operations.node_scope import NodeScope
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec, stale_after
 
@@ -141,3 +144,36 @@ async def test_the_apps_of_a_node_are_those_that_select_it(store: Store) -> None
         return [app.name for app in nodes.apps_of_node(tx, NAMESPACE, "n1")]
 
     assert await store.write(prepare) == ["a"]
+
+
+async def test_labels_for_a_limited_role_give_no_app(store: Store) -> None:
+    await store.write(lambda tx: add_nodes(tx, n1="camera", n2="camera"))
+    await store.write(
+        lambda tx: create_app(tx, NAMESPACE, "prices", app_spec("kind=till"), now=NOW)
+    )
+
+    async def label(value: str, within: str) -> LabelledNodes:
+        draft = NodeLabelsDraft(labels={"kind": value}, selector="baetyl-node-name")
+        return await store.write(
+            lambda tx: label_nodes(tx, NAMESPACE, draft, within=within, now=LATER)
+        )
+
+    for within in ("role=camera", "role"):
+        with pytest.raises(Forbidden, match="assigns no apps"):
+            await label("till", within)
+    found = await store.read(lambda tx: nodes.read_node(tx, NAMESPACE, "n1"))
+    assert "kind" not in found.node.labels
+    assert await label("other", "role=camera") == LabelledNodes(2, 2)
+    assert await label("till", "") == LabelledNodes(2, 2)
+    scope = NodeScope(NAMESPACE, "n1", "role=camera", frozenset({"role"}))
+
+    async def put(**labels: str) -> None:
+        spec = NodeSpec(labels=labels)
+        await store.write(
+            scope.around(lambda tx: nodes.update_node(tx, NAMESPACE, "n1", spec, now=LATER))
+        )
+
+    await put(role="camera", kind="till", floor="2")
+    await put(role="camera")
+    with pytest.raises(Forbidden, match="assigns no apps"):
+        await put(role="camera", kind="till")

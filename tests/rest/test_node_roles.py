@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from cloud.core.installation import digest_of
 from cloud.core.report import Order, read_report
+from cloud.core.user_sessions import SessionKind, User, UserSession
 from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.node_limit import NodeLimit
@@ -184,6 +186,74 @@ async def test_labels_of_own_nodes_change_and_those_of_the_role_do_not(world: Wo
     for name, shop in ((OWN, "7"), (OTHER, "8")):
         shown = await world.client.call("GET", f"/v1/nodes/{name}")
         assert (shown["labels"]["shop"], "floor" in shown["labels"]) == (shop, name == OWN)
+
+
+ASSIGNS = "a role for some nodes assigns no apps"
+
+
+async def test_labels_by_a_role_for_some_nodes_give_them_no_app(world: World) -> None:
+    await two_shops(world)
+    service = {"name": "s", "image": "nginx:1"}
+    for name, selector in (("prices", "env=prod"), ("plain", "env!=prod,floor!=9")):
+        body = {"name": name, "selector": selector, "services": [service]}
+        await world.client.call("POST", "/v1/apps", body)
+    own, every = f"/v1/nodes/{OWN}", {"selector": "till"}
+    kept = {"shop": "7", "till": "yes", "mark": "own"}
+    async with bearer(world, await limited(world, "operator")) as client:
+        gains: list[tuple[str, str, dict[str, Any]]] = [
+            ("PATCH", own, {"labels": {"env": "prod"}}),
+            ("PUT", own, {"labels": {**kept, "env": "prod"}}),
+            ("PATCH", "/v1/nodes", {"labels": {"env": "prod"}, "names": [OWN]}),
+            ("PATCH", "/v1/nodes", {"labels": {"env": "prod"}, **every}),
+        ]
+        for method, path, body in gains:
+            message = await client.refused(method, path, body, **FORBIDDEN)
+            assert ASSIGNS in message
+            assert (OWN in message, "prices" in message) == (True, False)
+        await client.call("PATCH", own, {"labels": {"env": "test"}})
+        await client.call("PATCH", "/v1/nodes", {"labels": {"floor": "9"}, **every})
+        for path, chosen in ((own, {}), ("/v1/nodes", every)):
+            without = {"labels": {"floor": None}, **chosen}
+            assert ASSIGNS in await client.refused("PATCH", path, without, **FORBIDDEN)
+        assert [app["name"] for app in (await client.call("GET", f"{own}/apps"))["items"]] == [
+            "web"
+        ]
+    await world.client.call("PATCH", own, {"labels": {"env": "prod", "floor": None}})
+    shown = await world.client.call("GET", f"{own}/apps")
+    assert {app["name"] for app in shown["items"]} == {"web", "prices"}
+
+
+async def test_a_limited_role_does_not_widen_another_of_the_user(world: World) -> None:
+    await two_shops(world)
+    for name, rights in (
+        ("labeler", ["read nodes", "update nodes", "label nodes"]),
+        ("restarter", ["restart nodes"]),
+    ):
+        await world.client.call("POST", "/v1/roles", {"name": name, "permissions": rights})
+    grants = {"default": "labeler on shop=7; restarter on tier=edge"}
+    secret = await session_with(world, grants)
+    own = f"/v1/nodes/{OWN}"
+    restart = {"command": "restart", "app": "web"}
+    async with bearer(world, secret) as client:
+        for method, path, body in (
+            ("PATCH", own, {"labels": {"tier": "edge"}}),
+            ("PATCH", "/v1/nodes", {"labels": {"tier": "edge"}, "names": [OWN]}),
+        ):
+            message = await client.refused(method, path, body, **FORBIDDEN)
+            assert "the label tier decides which nodes your role is for" in message
+        await client.refused("POST", f"{own}/commands", restart, **MISSING)
+        await client.call("PATCH", own, {"labels": {"floor": "2"}})
+
+
+async def session_with(world: World, grants: dict[str, str]) -> str:
+    """The secret of the session of a user with *grants*."""
+    secret, now = "eus_secret", world.clock()
+    user, ends = User("company", "s1", "company:ann"), now + timedelta(days=1)
+    session = UserSession(
+        "id", digest_of(secret), user, SessionKind.EXCHANGE, grants, now, ends, now
+    )
+    await world.store.write(lambda tx: tx.put_user_session(session))
+    return secret
 
 
 async def test_a_custom_role_of_a_shop_restarts_its_nodes_alone(world: World) -> None:
