@@ -152,22 +152,26 @@ def activate(
         tx.delete_install_token(token.digest)
     if token is not None and token.kind is TargetKind.NODE:
         node = existing_node(tx, token.namespace, token.name)
-        has_replaced = bool(tx.live_keys(node.id) - {device.key_digest})
+        keys = tx.live_keys(node.id)
+        has_replaced = bool(keys - {device.key_digest})
         if has_replaced:
             tx.revoke_certificates(node.id, now)
         facts = {"address": device.address, "hasReplaced": has_replaced}
         record_activation_event(tx, node.namespace, node.name, now=now, facts=facts)
         activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
-        record_activated_key(tx, node.id, claim.encryption_key, now=now)
+        is_same = keys == {device.key_digest}
+        record_activated_key(tx, node.id, claim.encryption_key, is_same_device=is_same, now=now)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
     if record is None:
         record = _new_record(tx, batch, claim, now)
     if not record.active:
         _check_not_taken(tx, record)
+    identity = node_id(record.namespace, record.node_name)
     has_replaced = _replaces(tx, record, device, now)
+    is_same = device.key_digest in tx.live_keys(identity)
     if has_replaced:
-        tx.revoke_certificates(node_id(record.namespace, record.node_name), now)
+        tx.revoke_certificates(identity, now)
     _ensure_node(tx, batch, record, now)
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
@@ -188,7 +192,7 @@ def activate(
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)
     activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
-    record_activated_key(tx, activation.node_id, claim.encryption_key, now=now)
+    record_activated_key(tx, identity, claim.encryption_key, is_same_device=is_same, now=now)
     has_callback = bool(batch.spec.callback_name)
     return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
 

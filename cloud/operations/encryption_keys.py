@@ -78,17 +78,24 @@ def receive_key(
 
 
 def record_activated_key(
-    tx: Transaction, node_id: str, proof: EncryptionKeyProof | None, *, now: datetime
+    tx: Transaction,
+    node_id: str,
+    proof: EncryptionKeyProof | None,
+    *,
+    is_same_device: bool,
+    now: datetime,
 ) -> None:
     """Have secrets of a node that was activated sealed to the key of *proof*, which was checked.
 
-    Without one, or with one from the future, it has no encryption key: the previous one can be that
-    of another device.
+    The same device keeps the key that it has, unless *proof* is of one that follows it: an
+    activation can be repeated by others. Another one without a proof, or with one from the future,
+    has no encryption key: the previous one is of the device before.
     """
     namespace, name = split_node_id(node_id)
-    if proof is not None and is_newer(proof, None, now):
+    known = tx.encryption_key(namespace, name)
+    if proof is not None and is_newer(proof, known if is_same_device else None, now):
         tx.put_encryption_key(namespace, name, EncryptionKey(proof.key, proof.time))
-    elif tx.encryption_key(namespace, name) is not None:
+    elif known is not None and not is_same_device:
         tx.delete_encryption_key(namespace, name)
 
 

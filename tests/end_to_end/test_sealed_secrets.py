@@ -278,14 +278,15 @@ def test_keys_are_proved_rotated_and_withdrawn_over_both_links(
         assert client.post("/v1/active", json=foreign).status_code == 400
         # The device comes back with a new key, as one that was installed anew.
         again = NodeKeys(keys.signer)
-        claim = {**claim_for(batch, "raw", csr_of(keys)), "encryptionKey": again.proof(now)}
+        claim = {**claim_for(batch, "raw", csr_of(keys)), "encryptionKey": again.proof(now + 180)}
         assert client.post("/v1/active", json=claim).status_code == 200
         assert (found := secret_over_https(server, identity))["sealed"]["key"] == again.key
         assert again.opened(identity.node_id, found) == {"pw": base64_of(SECRET)}
-        # And as one with an agent of an earlier version, which has none.
+        # Repeated without one, or with one of before, an activation leaves it.
         claim = claim_for(batch, "raw", csr_of(keys))
-        assert client.post("/v1/active", json=claim).status_code == 200
-        assert secret_over_https(server, identity)["data"] == {"pw": base64_of(SECRET)}
+        for repeated in (claim, {**claim, "encryptionKey": keys.proof(now)}):
+            assert client.post("/v1/active", json=repeated).status_code == 200
+            assert secret_over_https(server, identity)["sealed"]["key"] == again.key
 
 
 def secret_over_https(server: Server, identity: Identity) -> Any:

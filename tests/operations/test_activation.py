@@ -8,6 +8,8 @@ import pytest
 
 from cloud.core.batch import BatchSpec, SecurityType
 from cloud.core.certificate import NodeCertificate
+from cloud.core.encryption_key import EncryptionKeyProof
+from cloud.core.installation import InstallToken, TargetKind, digest_of
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.errors import ActivationDenied, Invalid, OtherKey
@@ -285,3 +287,49 @@ async def reset(store: Store) -> Any:
     return await store.write(
         lambda tx: records.reset_record(tx, NAMESPACE, "listed", "r", now=LATER)
     )
+
+
+async def encryption_key(store: Store) -> str:
+    found = await store.read(lambda tx: tx.encryption_key(NAMESPACE, "n1"))
+    return found.key if found else ""
+
+
+def proof(key: str, seconds: int) -> EncryptionKeyProof:
+    """The encryption key *key*, made so long after NOW; what is not looked at here is empty."""
+    return EncryptionKeyProof(key, int(NOW.timestamp()) + seconds, "", "")
+
+
+async def test_activating_again_keeps_or_follows_the_encryption_key(world: Store) -> None:
+    await use(world, claim(encryption_key=proof("one", 60)))
+    serial = 1
+    for sent, kept in (
+        (None, "one"),
+        (proof("older", 59), "one"),
+        (proof("ahead", 200_000), "one"),
+        (proof("two", 61), "two"),
+        (proof("one", 60), "two"),
+    ):
+        serial += 1
+        await use(world, claim(encryption_key=sent), serial=serial)
+        assert await encryption_key(world) == kept
+    await install(world, "t1")
+    await use(world, claim(install_token="t1"), serial=10)
+    assert await encryption_key(world) == "two"
+
+
+async def test_another_device_does_not_inherit_the_encryption_key(world: Store) -> None:
+    await use(world, claim(encryption_key=proof("one", 60)))
+    await install(world, "t1")
+    await use(world, claim(install_token="t1"), key="other", serial=2)
+    assert await encryption_key(world) == ""
+    await install(world, "t2")
+    await use(
+        world, claim(install_token="t2", encryption_key=proof("earlier", 1)), key="third", serial=3
+    )
+    assert await encryption_key(world) == "earlier"
+
+
+async def install(store: Store, secret: str) -> None:
+    """An install token for the node, by its *secret*."""
+    token = InstallToken(digest_of(secret), NAMESPACE, TargetKind.NODE, "n1", NOW, LATER)
+    await store.write(lambda tx: tx.put_install_token(token))
