@@ -133,7 +133,7 @@ class RowSets:
             self._unwritten |= statement.writes
         waiting.rows[key] = row
         if place is not None:
-            self._forget_at(place, statement.writes, keeps)
+            self._forget_at(place, row, statement.writes, keeps)
             for lookup, value in (becomes or {}).items():
                 self.learn(lookup, place, value)
 
@@ -165,9 +165,13 @@ class RowSets:
             self.write()
 
     def _forget_at(
-        self, place: Place, tables: frozenset[str], keeps: Sequence[Lookup[Any]]
+        self,
+        place: Place,
+        row: Parameters,
+        tables: frozenset[str],
+        keeps: Sequence[Lookup[Any]],
     ) -> None:
-        """Forget what was looked up of one node, but for what is kept; of others by any key."""
+        """Forget what was looked up of one node and by the keys of *row*, but for what is kept."""
         # For each row that is put: which lookups read a set of tables is found once.
         if len(self._known) != self._affected_of:
             self._affected, self._affected_of = {}, len(self._known)
@@ -179,20 +183,16 @@ class RowSets:
         for lookup in affected:
             if lookup in keeps:
                 continue
+            known = self._known[lookup]
             if lookup.is_by_key and lookup.of == OF_NODE:
-                self._known[lookup].pop(place, None)
-            else:
-                self._known[lookup].clear()
+                known.pop(place, None)
+            elif known:
+                _forget_changed(lookup, known, row)
 
     def _forget(self, tables: frozenset[str], changed: Parameters) -> None:
         for lookup, known in self._known.items():
-            if not known or tables.isdisjoint(lookup.one.reads):
-                continue
-            place = tuple(str(changed[one]) for one in lookup.of if changed.get(one) is not None)
-            if lookup.is_by_key and len(place) == len(lookup.of):
-                known.pop(place, None)
-            else:
-                known.clear()
+            if known and not tables.isdisjoint(lookup.one.reads):
+                _forget_changed(lookup, known, changed)
 
     def _look_up(self, lookup: Lookup[T], place: Place, known: dict[Place, T]) -> None:
         *first, name = place
@@ -211,6 +211,15 @@ class RowSets:
             found[own].append(row)
         for own, rows in found.items():
             known[*others, own] = lookup.make((*others, own), rows)
+
+
+def _forget_changed(lookup: Lookup[Any], known: dict[Place, Any], changed: Parameters) -> None:
+    """Forget of *known* what a row with the values *changed* is at, everything if that is open."""
+    place = tuple(str(changed[one]) for one in lookup.of if changed.get(one) is not None)
+    if lookup.is_by_key and len(place) == len(lookup.of):
+        known.pop(place, None)
+    else:
+        known.clear()
 
 
 class RowSetPart(TransactionPart):
