@@ -28,16 +28,31 @@ class SealedValues:
         """*plain* as text that a cookie can hold."""
         nonce = self._random(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, plain, self._bound_to)
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return _text_of(sealed)
 
     def unseal(self, value: str) -> bytes:
-        """What `seal` made *value* of; Denied if it was not a server with this key."""
+        """What `seal` made *value* of; Denied if it was not a server with this key.
+
+        No other text stands for the same: a value that was used or ended is known by its text.
+        """
         try:
-            sealed = base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
+            sealed = _sealed_in(value)
             nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
             return self._cipher.decrypt(nonce, ciphertext, self._bound_to)
         except (binascii.Error, ValueError, InvalidTag) as error:
             raise Denied("the session is not one of this server, sign in again") from error
+
+
+def _text_of(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def _sealed_in(value: str) -> bytes:
+    """What `_text_of` made *value* of; ValueError for any other text, also of the same bytes."""
+    sealed = base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
+    if _text_of(sealed) != value:
+        raise ValueError("another spelling of a sealed value")
+    return sealed
 
 
 def cookie_in(headers: Headers, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import string
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -11,8 +12,10 @@ import httpx
 import pytest
 
 from cloud.core.rate import Rate
+from cloud.errors import Denied
 from cloud.http.limits import Limiter
 from cloud.rest.authenticator import CallLimits
+from cloud.rest.sealed_values import SealedValues
 from cloud.rest.sessions import COOKIE, LIFETIME
 from tests.conftest import StoreFactory
 from tests.rest.conftest import NODE, TOKEN, World, caller, open_world
@@ -205,8 +208,26 @@ async def test_a_session_that_was_ended_is_refused_on_every_server(
         caller(world.url, kept) as thief,
     ):
         await assert_has_ended(thief)
+        spelled = {"Cookie": f"{COOKIE}={cookie.value}="}
+        assert (await thief.get("/v1/nodes", headers=spelled)).status_code == 401
         again = await thief.delete("/session", headers=own_page(world))
         assert again.json() == {"success": True}
+
+
+@pytest.mark.parametrize("size", [20, 21, 22])
+def test_what_is_sealed_has_one_spelling(size: int) -> None:
+    """The digest of the text is what is ended or used."""
+    values = SealedValues(bytes(32), b"", random=lambda count: b"\xfb\xef\xff" * (count // 3))
+    sealed = values.seal(bytes(size))
+    assert values.unseal(sealed) == bytes(size)
+    letters = string.ascii_letters + string.digits + "-_+/="
+    spellings = {sealed[:-1] + letter for letter in letters}
+    spellings |= {sealed + "=" * count for count in (1, 2, 3, 4)}
+    spellings |= {sealed.replace("-", "+"), sealed.replace("_", "/"), sealed + " "}
+    assert {"-", "_"} < set(sealed)
+    for spelling in spellings - {sealed}:
+        with pytest.raises(Denied):
+            values.unseal(spelling)
 
 
 async def assert_has_ended(http: httpx.AsyncClient) -> None:
