@@ -11,7 +11,7 @@ from cloud.store.transaction import Transaction
 def list_namespaces(
     tx: Transaction, grants: Collection[str], default: str, *, now: datetime
 ) -> Mapping[str, NamespaceCounts]:
-    """The namespaces that who has a role in those of *grants* may see, by name.
+    """The namespaces that who may list those of *grants* may see, by name.
 
     They are there also where they have nothing; for EVERYWHERE the *default* one is.
     """

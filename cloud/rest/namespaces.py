@@ -7,6 +7,7 @@ from cloud.answers.common import Listed
 from cloud.answers.namespaces import NamespaceAnswer
 from cloud.core.listing import Page
 from cloud.core.namespace import NamespaceCounts
+from cloud.core.permissions import Permission
 from cloud.operations import namespaces
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
@@ -14,12 +15,14 @@ from cloud.rest.described import PAGED, Described
 from cloud.rest.overview import node_counts
 from cloud.rest.route import ApiRoute
 
+_NEEDED = Permission("list", "namespaces", "")
 _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
 async def list_namespaces(context: RequestContext) -> Listed[NamespaceAnswer]:
-    """`GET /v1/namespaces`: those that the token may see, by name."""
-    options, own = context.list_options(), frozenset(caller_of(context.request).grants)
+    """`GET /v1/namespaces`: those that the caller may list, by name."""
+    options, caller = context.list_options(), caller_of(context.request)
+    own = frozenset(place for place in caller.grants if caller.may(_NEEDED, place))
     default = context.api.default_namespace
     # A look at every node: in a large fleet it is cached for a while.
     found = await context.api.counts.count(
@@ -50,6 +53,6 @@ NAMESPACE_ROUTES: Sequence[ApiRoute] = (
         "/v1/namespaces",
         list_namespaces,
         Described("List namespaces", Listed[NamespaceAnswer], query=PAGED),
-        needs="list namespaces",
+        needs=str(_NEEDED),
     ),
 )

@@ -1,7 +1,10 @@
 """The list of namespaces: what a token may see of them, and how much each has."""
 
+from datetime import timedelta
 from typing import Any
 
+from cloud.core.installation import digest_of
+from cloud.core.user_sessions import SessionKind, User, UserSession
 from tests.rest.conftest import APP, CONFIG, ApiCaller, World
 from tests.rest.test_overview import receive
 from tests.rest.test_tokens import bearer, made
@@ -55,6 +58,31 @@ async def test_a_token_of_one_namespace_sees_that_one(world: World) -> None:
         async with bearer(world, await made(world, "viewer", namespace)) as client:
             [item] = (await listed(client))["items"]
             assert (item["name"], item["nodes"]["total"]) == (namespace, nodes)
+
+
+async def test_a_namespace_whose_role_has_no_lists_of_namespaces_is_not_counted(
+    world: World,
+) -> None:
+    await fill(world)
+    await world.client.within("lab").call(
+        "POST", "/v1/roles", {"name": "reader", "permissions": ["read apps"]}
+    )
+    secret, now = "eus_secret", world.clock()
+    grants = {"default": "viewer", "lab": "reader", "shop": "viewer on shop=7"}
+    session = UserSession(
+        "id",
+        digest_of(secret),
+        User("company", "s1", "company:ann"),
+        SessionKind.EXCHANGE,
+        grants,
+        now,
+        now + timedelta(hours=1),
+        now,
+    )
+    await world.store.write(lambda tx: tx.put_user_session(session))
+    async with bearer(world, secret) as client:
+        [item] = (await listed(client))["items"]
+        assert item["name"] == "default"
 
 
 async def test_namespaces_are_listed_page_by_page(world: World) -> None:
