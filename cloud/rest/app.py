@@ -29,8 +29,8 @@ def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
     services.metrics.limits.declare(
         *("channel_tests", "command_waits", "event_streams", "json_values"),
-        *("device_logins", "labelled_nodes", "password_checks", "sign_ins", "user_codes"),
-        "yaml_values",
+        *("device_logins", "labelled_nodes", "password_checks", "second_factors"),
+        *("sign_ins", "user_codes", "yaml_values"),
     )
     routes = [
         Route(

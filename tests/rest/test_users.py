@@ -13,7 +13,7 @@ from cloud.core.failed_attempts import AT_ALL_BATCHES
 from cloud.core.local_users import STEP_SECONDS
 from cloud.errors import TooManyRequests
 from cloud.rest.sessions import COOKIE
-from cloud.rest.sign_in.local import CODE_RATE, RATE
+from cloud.rest.sign_in.local import CODE_RATE, RATE, Credentials
 from cloud.rest.sign_in.passwords import WAITING_OF_ONE, Passwords
 from tests.rest.conftest import ApiCaller, World, caller
 from tests.rest.test_tokens import FORBIDDEN, INVALID, bearer, database_text, made
@@ -145,12 +145,48 @@ async def test_who_has_the_password_cannot_try_all_codes(world: World) -> None:
         for number in range(CODE_RATE.burst):
             world.clock.advance(1 / RATE.per_second)  # the address may go on
             await sign_in(world, thief, code=f"x{number:05}")
+        assert not await codes_refused(world)
         code = pyotp.TOTP(secret).at(world.clock.now)
         assert (await sign_in(world, thief, code=code)).status_code == 401
+        assert await codes_refused(world)
     async with caller(world.url) as browser:
         world.clock.advance(2 / CODE_RATE.per_second)
         code = pyotp.TOTP(secret).at(world.clock.now)
         assert (await sign_in(world, browser, code=code)).status_code == 200
+
+
+async def codes_refused(world: World) -> bool:
+    shown = (await world.client.send("GET", "/metrics")).text
+    return 'edgesync_limits_refusals_total{bound="second_factors"} 1' in shown
+
+
+async def test_sign_ins_without_a_code_lock_no_user_out(world: World) -> None:
+    await world.client.call("POST", "/v1/users", ANN)
+    secret = (await world.client.call("POST", "/v1/users/ann/totp"))["secret"]
+    async with caller(world.url) as browser:
+        for number in range(CODE_RATE.burst):
+            world.clock.advance(1 / RATE.per_second)  # the address may go on
+            await sign_in(world, browser, code=" " * number)
+        code = pyotp.TOTP(secret).at(world.clock.now)
+        assert (await sign_in(world, browser, code=code)).status_code == 200
+    assert set(await causes(world)) == {"the code is missing"}
+
+
+async def test_what_is_typed_as_a_name_and_is_none_stands_in_no_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    typed = "My Pass-Word!"
+    with caplog.at_level("INFO", "cloud"):
+        async with caller(world.url) as browser:
+            assert (await sign_in(world, browser, name=typed)).status_code == 401
+    log = await world.client.call("GET", "/v1/audit?namespace=*&action=session.create")
+    assert [entry["outcome"] for entry in log["items"]] == ["RequestAccessDenied"]
+    assert typed not in str(log) + caplog.text
+    assert "session.create" in caplog.text
+    shown = Credentials("ann", PASSWORD, "123456")
+    assert "ann" in repr(shown)
+    assert PASSWORD not in repr(shown)
+    assert "123456" not in repr(shown)
 
 
 async def test_passwords_cannot_be_guessed_without_end(world: World) -> None:

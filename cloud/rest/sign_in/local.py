@@ -3,8 +3,10 @@
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+
+import msgspec
 
 from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.failed_attempts import FailedAttemptLimiter
@@ -36,13 +38,25 @@ CODE_RATE = Rate(burst=10, per_second=1 / 360)
 BOUND = "sign_ins"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a user shows; *code* is empty without a second factor."""
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user shows; *code* is that of the second factor, empty without one."""
 
     name: str
     password: str
-    code: str
+    code: str = ""
+
+    def __repr__(self) -> str:
+        """Without password and code, so that no log and no error shows them."""
+        return f"{type(self).__name__}(name={self.name!r})"
+
+
+class TooManyCodes(SignInDenied):
+    """Too many codes of the user were wrong, from all addresses; counted as its bound."""
+
+    bound = "second_factors"
+
+    def __init__(self) -> None:
+        super().__init__("too many codes were wrong: wait")
 
 
 class LocalSignIn:
@@ -83,25 +97,24 @@ class LocalSignIn:
         after too many failures.
         """
         guess = self._new_id()  # the same wrong password counts each time
-        wait = self._guesses.wait(caller, shown.name, guess, self._timer())
+        name = shown.name if _is_name(shown.name) else ""
+        wait = self._guesses.wait(caller, name, guess, self._timer())
         if wait is not None:
             raise TooManyRequests(wait, bound=BOUND)
         try:
             user = await self._checked(shown, caller)
             return await self._begin(user, shown, origin)
         except SignInDenied as error:
-            self._guesses.record_failure(caller, shown.name, guess, self._timer())
-            await self._refusals.record(self._attempt(shown.name, origin), error)
+            self._guesses.record_failure(caller, name, guess, self._timer())
+            # Other text can be a password that was typed in the wrong place.
+            await self._refusals.record(self._attempt(name, origin), error)
             raise
 
     async def _checked(self, shown: Credentials, caller: str) -> LocalUser:
         """The user whose password it is; SignInDenied if it is of none."""
         user = None
-        try:
-            check_name("name", shown.name)
+        if _is_name(shown.name):
             user = await self._store.read(lambda tx: tx.local_user(shown.name))
-        except Invalid:
-            pass  # no user has such a name
         hashed, who = user.password if user else None, Actor(ActorKind.UNKNOWN, caller)
         is_right = await self.passwords.is_right(hashed, shown.password, who)
         if user is None:
@@ -140,9 +153,12 @@ class LocalSignIn:
             return 0
         from pyotp import TOTP
 
+        given = code.replace(" ", "").encode()
+        if not given:
+            raise SignInDenied("the code is missing")  # no guess
         if self._codes.wait(user.id, self._timer()) is not None:
-            raise SignInDenied("too many codes were wrong: wait")
-        totp, given = TOTP(user.totp), code.replace(" ", "").encode()
+            raise TooManyCodes
+        totp = TOTP(user.totp)
         right = [
             step
             for step in steps_around(now)
@@ -150,7 +166,7 @@ class LocalSignIn:
         ]
         if not right:
             self._codes.take(user.id, self._timer())
-            raise SignInDenied("the code is wrong" if code else "the code is missing")
+            raise SignInDenied("the code is wrong")
         return max(right)
 
     def _attempt(self, name: str, origin: Origin) -> Attempt:
@@ -163,3 +179,12 @@ class LocalSignIn:
             origin.address,
             origin.request_id,
         )
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a user can be called that."""
+    try:
+        check_name("name", text)
+    except Invalid:
+        return False
+    return True

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -41,14 +40,6 @@ SUBJECT_TOKENS = frozenset(
 """Types of the tokens that can be exchanged (RFC 8693, section 3)."""
 
 
-class LocalCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a local user shows; *code* is that of the second factor."""
-
-    name: str
-    password: str
-    code: str = ""
-
-
 def local_sign_in_routes(
     local: LocalSignIn,
     sessions: Sessions,
@@ -78,8 +69,7 @@ def local_sign_in_routes(
     async def sign_in(request: Request) -> Response:
         """A session for a name and a password; the one of the browser before is not used."""
         check_own_page(request.method, request.headers)
-        sent = await read_json(request, LocalCredentials, BODY_LIMIT)
-        shown = Credentials(sent.name, sent.password, sent.code)
+        shown = await read_json(request, Credentials, BODY_LIMIT)
         new = await local.signed_in(shown, origin_of(request), address_key_of(request.scope))
         secure = is_secure(request, trusted_proxies)
         cookie = sessions.cookie(new.secret, clock(), is_secure=secure, lifetime=new.lifetime)
