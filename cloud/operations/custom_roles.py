@@ -12,7 +12,8 @@ from cloud.core.custom_role import (
 )
 from cloud.core.grants import BUILT_IN, Grants, parse_grants
 from cloud.core.kinds import ROLE
-from cloud.core.permissions import Permission, built_in_permissions
+from cloud.core.listing import ListOptions
+from cloud.core.permissions import ANY, Permission, built_in_permissions
 from cloud.core.roles import Role
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import InUse, Invalid
@@ -35,11 +36,19 @@ def create_role(
 
 
 def delete_role(tx: Transaction, namespace: str, name: str) -> None:
-    """Remove the role; InUse while a token of the namespace has it."""
+    """Remove the role; InUse while a token of the namespace, or a local user, has it there."""
     users = [token.name for token in tx.api_tokens(namespace) if token.role == name]
     if users:
         shown = ", ".join(users[:5]) + (" and others" if len(users) > 5 else "")
         raise InUse("role", name, f"the tokens {shown}")
+    # Users are of all namespaces: who is one is not shown to those who manage the roles of one.
+    count = sum(
+        any(grant.role == name for grant in parse_grants(user.grants[namespace]))
+        for user in tx.list_local_users(ListOptions()).items
+        if namespace in user.grants
+    )
+    if count:
+        raise InUse("role", name, "1 local user" if count == 1 else f"{count} local users")
     resources.delete_resource(tx, ROLE, namespace, name)
 
 
@@ -51,6 +60,15 @@ def permissions_of_role(tx: Transaction, namespace: str, name: str) -> Sequence[
         return None
     found = tx.resource(CustomRole, namespace, name)
     return found.permissions if found else None
+
+
+def permissions_to_cover(tx: Transaction, namespace: str, name: str) -> Sequence[Permission]:
+    """What a caller has to be permitted who gives that role to others, or takes over who has it.
+
+    Everything for a role that is gone: one of its name may be made again.
+    """
+    found = permissions_of_role(tx, namespace, name)
+    return (Permission(ANY, ANY),) if found is None else found
 
 
 def custom_roles_of(tx: Transaction, grants: Grants) -> CustomRoles:

@@ -19,7 +19,7 @@ from cloud.core.names import check_name
 from cloud.core.tokens import Caller
 from cloud.core.user_sessions import UserSession
 from cloud.errors import Invalid, NotFound, SignInDenied
-from cloud.operations.custom_roles import permissions_of_role
+from cloud.operations.custom_roles import permissions_of_role, permissions_to_cover
 from cloud.store.transaction import Transaction
 
 GrantsField = Annotated[
@@ -168,7 +168,7 @@ def _roles_in(grants: Grants) -> Iterator[tuple[str, str]]:
 def _check_covers(tx: Transaction, caller: Caller, grants: Grants) -> None:
     """Forbidden unless the *caller* may do everything that who has *grants* may."""
     for namespace, role in _roles_in(grants):
-        caller.check_covers(permissions_of_role(tx, namespace, role) or (), namespace)
+        caller.check_covers(permissions_to_cover(tx, namespace, role), namespace)
 
 
 def _change(

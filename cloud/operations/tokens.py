@@ -19,7 +19,7 @@ from cloud.core.tokens import (
     Caller,
 )
 from cloud.errors import Denied, Invalid, NotFound
-from cloud.operations.custom_roles import permissions_of_role
+from cloud.operations.custom_roles import permissions_of_role, permissions_to_cover
 from cloud.store.transaction import Transaction
 
 
@@ -125,7 +125,7 @@ def rotate_token(
 
 def _check_covers(tx: Transaction, caller: Caller, token: ApiToken) -> None:
     """Forbidden unless the *caller* may do everything that who has the *token* may."""
-    role = permissions_of_role(tx, token.namespace, token.role) or ()
+    role = permissions_to_cover(tx, token.namespace, token.role)
     if not all(caller.may(one, token.namespace) for one in role):
         caller.check_covers(token.scopes or role, token.namespace)
 

@@ -7,8 +7,10 @@ import pytest
 from cloud.core.audit import Actor, ActorKind
 from cloud.core.custom_role import PERMISSIONS_LIMIT
 from cloud.core.installation import digest_of
-from cloud.core.tokens import EVERYWHERE
+from cloud.core.local_users import LocalUser
+from cloud.core.tokens import EVERYWHERE, ApiToken
 from cloud.core.user_sessions import SessionKind, User, UserSession
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import ApiCaller, World, describe
 from tests.rest.test_tokens import DENIED, FORBIDDEN, INVALID, bearer, made
 
@@ -71,7 +73,42 @@ async def test_a_role_that_a_token_has_stays(world: World) -> None:
     assert refused.status_code == 403
     assert "the tokens caller" in refused.text
     await world.client.call("DELETE", "/v1/tokens/caller")
+    ann = {"name": "ann", "password": "a long password", "grants": {"default": "own on a=b"}}
+    await world.client.call("POST", "/v1/users", ann)
+    refused = await world.client.send("DELETE", "/v1/roles/own")
+    assert refused.status_code == 403
+    assert "used by 1 local user" in refused.text
+    # The role of another namespace that has the same name is another one.
+    await world.client.call("PUT", "/v1/users/ann", {"grants": {"two": "viewer"}})
+    await world.client.within("two").call("POST", "/v1/roles", {**ROLE, "name": "own"})
+    await world.client.call("PUT", "/v1/users/ann", {"grants": {"two": "own"}})
     await world.client.call("DELETE", "/v1/roles/own")
+
+
+async def test_a_role_that_is_gone_is_given_by_administrators_alone(world: World) -> None:
+    """One of the same name may be made again, with more permissions."""
+    now = world.clock()
+    token = ApiToken("default", "old", digest_of("old"), "gone", now)
+    user = LocalUser("ann", "id", "hash", {"default": "gone"}, now, now)
+
+    def store(tx: Transaction) -> None:
+        tx.put_api_token(token)
+        tx.put_local_user(user)
+
+    await world.store.write(store)
+    body = {"name": "manager", "role": "admin", "namespace": EVERYWHERE}
+    body |= {"permissions": ["* tokens", "* users", "* roles"]}
+    manager = (await world.client.call("POST", "/v1/tokens", body))["token"]
+    async with bearer(world, manager) as client:
+        for method, path, sent in (
+            ("POST", "/v1/tokens/old/rotate", {}),
+            ("PUT", "/v1/users/ann", {"password": "a password of mine"}),
+            ("POST", "/v1/users/ann/totp", {}),
+        ):
+            message = await client.refused(method, path, sent, **FORBIDDEN)
+            assert "needs permission * * in namespace default" in message
+    await world.client.call("POST", "/v1/tokens/old/rotate")
+    await world.client.call("DELETE", "/v1/users/ann")
 
 
 async def test_a_role_is_one_of_its_namespace_alone(world: World) -> None:
