@@ -8,9 +8,12 @@ import msgspec
 from cloud.answers.apps import AppAnswer, AppRegistry
 from cloud.answers.common import AppSummary
 from cloud.core.app import App, AppSpec
+from cloud.core.kinds import APP
+from cloud.core.permissions import Permission
 from cloud.operations import apps, registries
 from cloud.operations.kinds import APPS
 from cloud.rest.answers import app_summary
+from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import COPIED
@@ -48,11 +51,20 @@ def _copied(
     context: RequestContext, tx: Transaction, content: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Absent fields of the body are taken from the app that `from` names."""
-    source = context.query("from")
+    source = _source(context, "from")
     if not source:
         return content
     copied = apps.existing_app(tx, context.namespace, source).spec
     return {**msgspec.to_builtins(copied), **content}
+
+
+def _source(context: RequestContext, parameter: str) -> str:
+    """The app that the query names, empty for none; Forbidden for who may not read it."""
+    name = context.query(parameter)
+    if name:
+        needed = Permission("read", APP.plural, name)
+        caller_of(context.request).check(needed, context.namespace)
+    return name
 
 
 def _completed(app: App, content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,7 +80,7 @@ def _create(context: RequestContext, tx: Transaction, name: str, spec: AppSpec) 
         spec,
         now=context.now,
         runtimes=context.api.function_runtimes,
-        base=context.query("base"),
+        base=_source(context, "base"),
     )
 
 

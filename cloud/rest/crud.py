@@ -33,6 +33,7 @@ from cloud.rest.described import (
     Name,
     Parameter,
 )
+from cloud.rest.masked_answers import answer_to_change
 from cloud.rest.node_limit import NodeLimit
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
@@ -210,7 +211,7 @@ class Crud(Generic[N]):
             else:
                 where = (tx, context.namespace, name)
                 after = self.operations.update(*where, change, context.writing)
-            return self.respond(context, tx, after)
+            return answer_to_change(context, self.kind, self.respond(context, tx, after))
 
         return await context.store.write(work)
 

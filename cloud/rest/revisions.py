@@ -25,6 +25,7 @@ from cloud.operations.kinds import KindOperations, Stored
 from cloud.rest.answers import actor_answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import COMPARED, NUMBER_LIMIT, PAGED, Body, Described
+from cloud.rest.masked_answers import answer_to_change
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -107,7 +108,8 @@ class Revisions(Generic[N]):
                 writing=context.writing,
                 precondition=precondition,
             )
-            return self.respond(context, tx, noun)
+            shown = self.respond(context, tx, noun)
+            return answer_to_change(context, self.operations.kind, shown)
 
         return await context.store.write(back)
 

@@ -171,6 +171,57 @@ async def test_who_manages_roles_and_tokens_gains_nothing_by_it(world: World) ->
         await client.refused("POST", "/v1/roles/narrow/undo", {"revision": 2}, **FORBIDDEN)
 
 
+async def narrowed(world: World, *permissions: str) -> str:
+    body = {"name": "-".join(permissions).translate(str.maketrans(" /", "--"))}
+    body |= {"role": "admin", "permissions": list(permissions)}
+    return str((await world.client.call("POST", "/v1/tokens", body))["token"])
+
+
+async def test_who_may_change_a_secret_and_not_read_it_is_shown_no_value(world: World) -> None:
+    client, values = world.client, ("value-one", "value-two")
+    await client.call("POST", "/v1/secrets", {"name": "db", "data": {"key": values[0]}})
+    await client.call("PUT", "/v1/secrets/db", {"data": {"key": values[1]}})
+    batch = await client.call("POST", "/v1/register", {"name": "shops"})
+    hidden = {"key": "********"}
+    async with bearer(world, await narrowed(world, "update secrets/db")) as writer:
+        await writer.refused("GET", "/v1/secrets/db", **FORBIDDEN)
+        patched = await writer.call("PATCH", "/v1/secrets/db", {})
+        assert (patched["name"], patched["data"]) == ("db", hidden)
+        put = await writer.call("PUT", "/v1/secrets/db", {"data": {"key": "value-three"}})
+        assert put["data"] == hidden
+        yaml = await writer.saying(Accept="application/yaml").send("PATCH", "/v1/secrets/db", {})
+        assert "value-three" not in yaml.text
+        assert "********" in yaml.text
+    async with bearer(world, await narrowed(world, "undo secrets/db")) as undoer:
+        undone = await undoer.call("POST", "/v1/secrets/db/undo", {"revision": 1})
+        assert undone["data"] == hidden
+    async with bearer(world, await narrowed(world, "update batches/shops")) as writer:
+        for method in ("PUT", "PATCH"):
+            answer = await writer.send(method, "/v1/register/shops", {"description": method})
+            assert answer.status_code == 200
+            assert batch["securityKey"] not in answer.text
+    both = "update secrets", "read secrets/db"
+    async with bearer(world, await narrowed(world, *both)) as reader:
+        assert (await reader.call("PATCH", "/v1/secrets/db", {}))["data"] == {"key": values[0]}
+    stored = await client.call("GET", "/v1/secrets/db")
+    assert stored["data"] == {"key": values[0]}
+
+
+async def test_an_app_is_copied_by_those_who_may_read_it(world: World) -> None:
+    await describe(world.client)
+    rights = "create apps", "read apps/open"
+    async with bearer(world, await narrowed(world, *rights)) as client:
+        for parameter in ("from", "base"):
+            for source in ("web", "nothing-of-that-name"):
+                path = f"/v1/apps?{parameter}={source}"
+                message = await client.refused(
+                    "POST", path, {"name": "copy", "services": []}, **FORBIDDEN
+                )
+                assert f"needs permission read apps/{source}" in message
+        await world.client.call("POST", "/v1/apps?from=web", {"name": "open"})
+        await client.call("POST", "/v1/apps?from=open", {"name": "copy"})
+
+
 async def test_a_token_is_narrowed_to_its_permissions(world: World) -> None:
     await describe(world.client)
     only = ["read apps/web", "approve rollouts", "create records/shops"]
