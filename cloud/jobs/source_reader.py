@@ -41,11 +41,12 @@ class SourceReader:
             SourceKind.ENV: ("secret_variable_prefix", self.prefix),
             SourceKind.VAULT: ("vault_url", self.vault),
         }
+        # One that names none, or several, is refused by the rules of secrets.
         for key, source in sources.items():
-            setting, given = settings[source.kind]
-            if not given:
-                reason = f"this server reads no such source; its setting {setting} is empty"
-                raise Invalid(f"dataFrom.{key}.{source.kind.value}", reason)
+            for kind, (setting, given) in settings.items():
+                if getattr(source, kind.value) and not given:
+                    reason = f"this server reads no such source; its setting {setting} is empty"
+                    raise Invalid(f"dataFrom.{key}.{kind.value}", reason)
 
     async def values(self, namespace: str, sources: Sources) -> Mapping[str, str]:
         """The value of each key; Unavailable names the key, the source and the reason."""

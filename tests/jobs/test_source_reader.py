@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.core.secret import SIZE_LIMIT
+from cloud.core.secret import SIZE_LIMIT, SecretSpec, checked_secret_spec
 from cloud.core.secret_source import SecretSource
 from cloud.errors import Invalid
 from cloud.jobs.source_reader import SourceReader
@@ -81,6 +81,13 @@ async def test_only_texts_of_some_size_are_read(reader: SourceReader, tmp_path: 
     two = {"a": SecretSource(file="half"), "b": SecretSource(file="half")}
     with unavailable("all values have more than"):
         await reader.values("shop", two)
+
+
+def test_a_source_that_names_nothing_is_refused_by_the_rules_of_secrets() -> None:
+    sources = {"a": SecretSource()}
+    SourceReader().check(sources)
+    with pytest.raises(Invalid, match="is not one of file, env and vault"):
+        checked_secret_spec(SecretSpec({}, data_from=sources))
 
 
 async def test_what_the_operator_does_not_allow_is_refused_and_not_read() -> None:
