@@ -96,8 +96,8 @@ async def test_a_role_that_is_gone_is_given_by_administrators_alone(world: World
         tx.put_local_user(user)
 
     await world.store.write(store)
-    body = {"name": "manager", "role": "admin", "namespace": EVERYWHERE}
-    body |= {"permissions": ["* tokens", "* users", "* roles"]}
+    rights = ["* tokens", "* users", "* roles"]
+    body = {"name": "manager", "role": "admin", "namespace": "*", "permissions": rights}
     manager = (await world.client.call("POST", "/v1/tokens", body))["token"]
     async with bearer(world, manager) as client:
         for method, path, sent in (
@@ -172,8 +172,8 @@ async def test_who_manages_roles_and_tokens_gains_nothing_by_it(world: World) ->
 
 
 async def narrowed(world: World, *permissions: str) -> str:
-    body = {"name": "-".join(permissions).translate(str.maketrans(" /", "--"))}
-    body |= {"role": "admin", "permissions": list(permissions)}
+    name = "-".join(permissions).translate(str.maketrans(" /", "--"))
+    body = {"name": name, "role": "admin", "permissions": permissions}
     return str((await world.client.call("POST", "/v1/tokens", body))["token"])
 
 
