@@ -196,7 +196,7 @@ async def test_one_that_was_left_over_is_ended_at_the_next_start(tmp_path: Path)
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(CONFIGURATION)
     (tmp_path / "state").mkdir()
-    # No child of the loop: whoever waits for the end of a child first takes it from the others.
+    # No child of the loop: the first that waits for the end of a child takes it from the others.
     left_over = subprocess.Popen(  # noqa: ASYNC220
         (program, "-c", str(configuration)), cwd=tmp_path, stderr=subprocess.DEVNULL
     )
