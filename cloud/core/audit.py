@@ -90,6 +90,8 @@ class Action(StrEnum):
     TOTP_DELETE = "totp.delete"
     SESSION_CREATE = "session.create"
     SESSION_DELETE = "session.delete"
+    LOGIN_APPROVE = "login.approve"
+    LOGIN_DENY = "login.deny"
     API_AUTHENTICATE = "api.authenticate"
     API_READ = "api.read"
     ADMIN_TOKEN_ROTATE = "admintoken.rotate"  # noqa: S105

@@ -71,13 +71,14 @@ def find_login(tx: Transaction, user_code: str, *, now: datetime) -> DeviceLogin
 
 def decide(
     tx: Transaction, caller: Caller, user_code: str, *, is_approved: bool, now: datetime
-) -> None:
-    """Approve or deny the login that waits with *user_code*; errors as of both above."""
+) -> DeviceLogin:
+    """Approve or deny, and return, the login with *user_code*; errors as of both above."""
     session = approver(tx, caller, now=now)
     login = find_login(tx, user_code, now=now)
     tx.put_device_login(
         replace(login, session=session.id if is_approved else "", is_denied=not is_approved)
     )
+    return login
 
 
 def poll(tx: Transaction, digest: str, new: NewLogin, *, now: datetime) -> UserSession | Poll:

@@ -188,6 +188,44 @@ async def test_who_has_only_a_token_or_such_a_session_approves_nothing(world: Wo
                 assert refused.status_code == 403
 
 
+async def decisions(world: World) -> list[tuple[str, str, str, str]]:
+    """Action, actor, outcome and name of the entries about logins, oldest first."""
+    log = (await world.client.call("GET", "/v1/audit?namespace=*"))["items"]
+    return [
+        (one["action"], one["actor"]["name"], one["outcome"], one["name"])
+        for one in reversed(log)
+        if one["action"].startswith("login.")
+    ]
+
+
+async def test_decisions_about_logins_and_wrong_codes_are_audited(world: World) -> None:
+    async with signed_in(world) as browser, caller(world.url) as device:
+        (own,) = (await browser.get("/v1/sessions")).json()["items"]
+        denied, approved = await begin(device), await begin(device)
+        await decide(world, browser, approve=False, code=denied["user_code"])
+        await decide(world, browser, code=approved["user_code"])
+        await authorize(world, browser)
+        await browser.get("/login/approval?code=BBBB-BBBB")
+        await decide(world, browser, request="made-up")
+    async with caller(world.url) as other:
+        await other.post("/session", json={"token": TOKEN}, headers=own_page(world))
+        refused = await decide(world, other, code=denied["user_code"])
+        assert refused.status_code == 403
+    assert await decisions(world) == [
+        ("login.deny", "local:ann", "done", own["id"]),
+        ("login.approve", "local:ann", "done", own["id"]),
+        ("login.approve", "local:ann", "done", own["id"]),
+        ("login.approve", "local:ann", "ResourceNotFound", own["id"]),
+        ("login.approve", "local:ann", "RequestAccessDenied", own["id"]),
+        ("login.approve", "", "RequestForbidden", ""),
+    ]
+    log = await world.client.call("GET", "/v1/audit?namespace=*&action=login.approve")
+    shown = [one["also"] for one in log["items"] if one["outcome"] == "done"]
+    assert shown == [{"redirect": REDIRECT}, {"address": "127.0.0.1"}]
+    assert {one["address"] for one in log["items"]} == {"127.0.0.1"}
+    assert denied["user_code"] not in str(log)
+
+
 async def test_another_site_approves_nothing(world: World) -> None:
     async with signed_in(world) as browser, caller(world.url) as device:
         begun = await begin(device)

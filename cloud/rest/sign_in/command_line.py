@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from cloud.core.audit import Action, Attempt
+from cloud.core.audit import Action, Actor, Attempt
 from cloud.core.device_logins import (
     INTERVAL,
     LIFETIME,
@@ -133,13 +133,24 @@ class CommandLineSignIn:
         with self._counting(caller):
             return await self._store.read(read)
 
-    async def decide(self, caller: Caller, typed: str, *, is_approved: bool) -> None:
+    async def decide(
+        self, caller: Caller, typed: str, origin: Origin, *, is_approved: bool
+    ) -> None:
         """Approve or deny the login with the user code *typed*; errors as of `look`."""
         now, code = self._clock(), read_user_code(typed)
+        attempt = self.decision(caller, origin, is_approved=is_approved)
+
+        def work(tx: Transaction) -> None:
+            login = decide(tx, caller, code, is_approved=is_approved, now=now)
+            record_audit(tx, attempt, also={"address": login.address})
+
         with self._counting(caller):
-            await self._store.write(
-                lambda tx: decide(tx, caller, code, is_approved=is_approved, now=now)
-            )
+            await self._store.write(work)
+
+    def decision(self, caller: Caller, origin: Origin, *, is_approved: bool = True) -> Attempt:
+        """The entry of the audit log for what *caller* decides, by the session of the browser."""
+        action = Action.LOGIN_APPROVE if is_approved else Action.LOGIN_DENY
+        return self._attempt(caller.actor, action, caller.session, origin)
 
     async def polled(self, device_code: str, origin: Origin) -> NewSession | Poll:
         """The session of the login with *device_code* once it is approved; else what to answer."""
@@ -149,7 +160,7 @@ class CommandLineSignIn:
         def work(tx: Transaction) -> UserSession | Poll:
             found = poll(tx, digest, new, now=now)
             if isinstance(found, UserSession):
-                record_audit(tx, self._attempt(found, origin))
+                record_audit(tx, self._began(found, origin))
             return found
 
         found = await self._store.write(work)
@@ -178,13 +189,22 @@ class CommandLineSignIn:
         ends = int((self._clock() + LIFETIME).timestamp())
         return self._requests.seal(msgspec.json.encode(_Asked(ends, redirect, challenge, state)))
 
-    async def authorized(self, caller: Caller, sealed: str, *, is_approved: bool) -> str:
+    async def authorized(
+        self, caller: Caller, sealed: str, origin: Origin, *, is_approved: bool
+    ) -> str:
         """Where the browser goes on for an authorization request: with a code, or a refusal."""
         now = self._clock()
         asked = msgspec.json.decode(self._requests.unseal(sealed), type=_Asked)
         if asked.ends <= now.timestamp():
             raise Denied("the login took too long, begin again")
-        session = await self._store.read(lambda tx: approver(tx, caller, now=now))
+        attempt = self.decision(caller, origin, is_approved=is_approved)
+
+        def work(tx: Transaction) -> UserSession:
+            session = approver(tx, caller, now=now)
+            record_audit(tx, attempt, also={"redirect": asked.redirect_uri})
+            return session
+
+        session = await self._store.write(work)
         answer = {"error": Poll.DENIED.value, "state": asked.state}
         if is_approved:
             ends = int((now + CODE_LIFETIME).timestamp())
@@ -206,7 +226,7 @@ class CommandLineSignIn:
 
         def work(tx: Transaction) -> UserSession:
             session = redeem_code(tx, digest, code.session, new, now=now)
-            record_audit(tx, self._attempt(session, origin))
+            record_audit(tx, self._began(session, origin))
             return session
 
         return NewSession(await self._store.write(work), secret)
@@ -228,13 +248,9 @@ class CommandLineSignIn:
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
         return secret, NewLogin(self._new_id(), digest_of(secret), origin.address)
 
-    def _attempt(self, session: UserSession, origin: Origin) -> Attempt:
-        return Attempt(
-            session.user.actor,
-            Action.SESSION_CREATE,
-            self._clock(),
-            EVERYWHERE,
-            session.id,
-            origin.address,
-            origin.request_id,
-        )
+    def _began(self, session: UserSession, origin: Origin) -> Attempt:
+        return self._attempt(session.user.actor, Action.SESSION_CREATE, session.id, origin)
+
+    def _attempt(self, actor: Actor, action: Action, session: str, origin: Origin) -> Attempt:
+        now = self._clock()
+        return Attempt(actor, action, now, EVERYWHERE, session, origin.address, origin.request_id)

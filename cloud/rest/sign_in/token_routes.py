@@ -1,6 +1,7 @@
 """Tokens for programs and the command line: `/login/token`, `/login/device`, `/login/approval`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -129,7 +130,8 @@ def approval_routes(
     async def look(request: Request) -> Response:
         """The login that waits with a code, for the user to compare."""
         caller = await user(request)
-        login = await command_line.look(caller, request.query_params.get("code", ""))
+        async with recording(request, caller):
+            login = await command_line.look(caller, request.query_params.get("code", ""))
         answer = {
             "code": shown_user_code(login.user_code),
             "address": login.address,
@@ -144,12 +146,22 @@ def approval_routes(
         sent = await read_json(request, LoginApproval, BODY_LIMIT)
         if bool(sent.code) == bool(sent.request):
             raise Invalid("code", "has to be there, or request")
-        location = ""
-        if sent.request:
-            location = await command_line.authorized(caller, sent.request, is_approved=sent.approve)
-        else:
-            await command_line.decide(caller, sent.code, is_approved=sent.approve)
+        location, origin, is_approved = "", origin_of(request), sent.approve
+        async with recording(request, caller, is_approved=is_approved):
+            if sent.request:
+                location = await command_line.authorized(
+                    caller, sent.request, origin, is_approved=is_approved
+                )
+            else:
+                await command_line.decide(caller, sent.code, origin, is_approved=is_approved)
         return json_response({"success": True, "location": location}, headers=NO_STORE)
+
+    def recording(
+        request: Request, caller: Caller, *, is_approved: bool = True
+    ) -> AbstractAsyncContextManager[None]:
+        """Record what is refused of a decision, or of the look before it."""
+        attempt = command_line.decision(caller, origin_of(request), is_approved=is_approved)
+        return authenticator.refusals.recording(attempt)
 
     async def user(request: Request) -> Caller:
         """Who is signed in in the browser; Denied without a session, Forbidden for other pages."""
