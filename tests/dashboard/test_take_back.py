@@ -19,10 +19,13 @@ SCRIPT = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
+def machine(tmp_path: Path, fleet: DashboardFleet) -> Iterator[InstalledMachine]:
+    """The machine of a node `talks` that fails, which other modules must not find."""
     one = InstalledMachine(tmp_path / "machine")
     yield one
     one.agent("uninstall")
+    for path in ("nodes/talks", "apps/talker", "configs/program"):
+        assert fleet.api.delete(f"/v1/{path}").status_code == 200
 
 
 def talker(check: str) -> dict[str, Any]:

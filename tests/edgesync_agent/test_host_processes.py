@@ -276,7 +276,8 @@ def test_what_a_removal_left_running_is_ended_at_the_next_start_of_the_agent(
 def test_after_the_machine_was_started_again_an_instance_is_to_be_started(
     site: ProcessSite,
 ) -> None:
-    site.run(*SLEEP)
+    site.run("/bin/sh", "-c", "echo up; exec sleep 60")
+    until(lambda: site.output() == "up\n", "the program to start")
     site.step(Stop)
     folder = site.runtime.root / site.one().key
     (folder / "begun").write_text('{"boot": "another", "at": 1.0}')

@@ -91,6 +91,7 @@ def test_nodes_are_counted_by_the_texts_of_their_labels(
 ) -> None:
     """As where many nodes satisfy each term; a long text is left out, and the labels looked up."""
     connection.execute("DELETE FROM label")
+    connection.execute("DELETE FROM node_status")
     connection.execute("DELETE FROM node")
     for number, own in enumerate(fleet):
         key: Parameters = {"namespace": "default", "name": f"n{number}", "created": number}
