@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
-from broker.addresses import site_of
+from broker.addresses import network_of, site_of
 from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
 from cloud.errors import Invalid, TooLarge
@@ -80,6 +80,11 @@ def address_of(scope: Scope) -> str:
 def address_key_of(scope: Scope) -> str:
     """The key of `address_of` for counting clients."""
     return site_of(address_of(scope))
+
+
+def network_key_of(scope: Scope) -> str:
+    """The key of `address_of` for counting those who sign in: of IPv6 a wider network."""
+    return network_of(address_of(scope))
 
 
 def set_address(scope: Scope, trusted_proxies: Sequence[Network]) -> None:

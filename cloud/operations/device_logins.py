@@ -40,13 +40,19 @@ class NewLogin:
 
 
 def begin_login(tx: Transaction, login: DeviceLogin, *, now: datetime) -> None:
-    """Keep a new login; TooManyRequests while too many wait, of all or of its address."""
+    """Keep a new login; TooManyRequests while too many of its address wait.
+
+    Where too many wait in all, it takes the place of the oldest one of the address that has most.
+    """
     tx.forget_device_logins(now - LIFETIME)
     total, own = tx.count_device_logins(login.site, now)
-    if total >= PENDING_LIMIT or own >= PENDING_OF_ADDRESS:
+    dropped = tx.most_crowded_device_login(now) if total >= PENDING_LIMIT else None
+    if own >= PENDING_OF_ADDRESS or (total >= PENDING_LIMIT and dropped is None):
         raise TooManyRequests(_RETRY_SECONDS, bound=BOUND)
     if tx.device_login_by_code(login.user_code) is not None:
         raise TooManyRequests(1.0, bound=BOUND)  # 34 bits: as good as never
+    if dropped is not None:
+        tx.delete_device_login(dropped.digest)
     tx.put_device_login(login)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.addresses import site_of
+from broker.addresses import network_of, site_of
 
 
 @given(st.ip_addresses(v=6, network="2001:db8:1:2::/64"))
@@ -25,3 +25,18 @@ def test_any_other_address_is_one_of_its_own(address: str) -> None:
 )
 def test_other_ways_to_write_an_address(address: str, site: str) -> None:
     assert site_of(address) == site
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("2001:db8:1:ff00::7", "2001:db8:1::/48"),
+        ("2001:db8:1::", "2001:db8:1::/48"),
+        ("2001:db8:2::", "2001:db8:2::/48"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("", ""),
+    ],
+)
+def test_a_network_is_what_one_customer_can_have(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -8,13 +8,13 @@ import httpx
 import pyotp
 import pytest
 
-from cloud.core.audit import UNKNOWN, Actor, ActorKind
+from cloud.core.audit import ADMINISTRATOR, UNKNOWN, Actor, ActorKind
 from cloud.core.failed_attempts import AT_ALL_BATCHES
 from cloud.core.local_users import STEP_SECONDS
 from cloud.errors import TooManyRequests
 from cloud.rest.sessions import COOKIE
 from cloud.rest.sign_in.local import CODE_RATE, RATE, Credentials
-from cloud.rest.sign_in.passwords import WAITING_OF_ONE, Passwords
+from cloud.rest.sign_in.passwords import WAITING_LIMIT, WAITING_OF_ONE, Passwords
 from tests.rest.conftest import ApiCaller, World, caller
 from tests.rest.test_tokens import FORBIDDEN, INVALID, bearer, database_text, made
 
@@ -111,6 +111,19 @@ async def test_one_address_cannot_take_all_places_of_checks() -> None:
     refused = [isinstance(outcome, TooManyRequests) for outcome in outcomes]
     assert refused == [False] * WAITING_OF_ONE + [True] * 2 + [False]
     assert (await passwords.hashed(PASSWORD, one)).startswith("$argon2id$")
+
+
+async def test_sign_ins_take_no_places_of_passwords_that_are_set() -> None:
+    passwords = Passwords(memory_kib=64)
+    callers = [Actor(ActorKind.UNKNOWN, f"192.0.2.{n % 5}") for n in range(WAITING_LIMIT)]
+    checks = [passwords.is_right(None, PASSWORD, one) for one in callers]
+    late = passwords.is_right(None, PASSWORD, Actor(ActorKind.UNKNOWN, "192.0.2.9"))
+    *checked, refused, hashed = await asyncio.gather(
+        *checks, late, passwords.hashed(PASSWORD, ADMINISTRATOR), return_exceptions=True
+    )
+    assert checked == [False] * WAITING_LIMIT
+    assert isinstance(refused, TooManyRequests)
+    assert str(hashed).startswith("$argon2id$")
 
 
 async def test_a_code_is_accepted_once_within_its_time(world: World, tmp_path: Path) -> None:

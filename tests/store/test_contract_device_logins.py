@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from cloud.core.device_logins import DeviceLogin
-from cloud.store.transaction import Store
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW
 
 ENDS = NOW + timedelta(minutes=10)
@@ -35,3 +35,18 @@ async def test_those_that_wait_are_counted_and_the_others_forgotten(store: Store
     assert await store.read(lambda tx: tx.device_login("one")) is not None
     await store.write(lambda tx: tx.forget_device_logins(ENDS))
     assert await store.read(lambda tx: tx.device_login("one")) is None
+
+
+async def test_the_oldest_of_the_network_with_most_open_ones_is_found(store: Store) -> None:
+    assert await store.read(lambda tx: tx.most_crowded_device_login(NOW)) is None
+    young = replace(login("a"), created=LATER)
+    approved = [replace(login(f"c{n}", "third"), session="s") for n in range(3)]
+
+    def fill(tx: Transaction) -> None:
+        for one in (young, login("b"), login("other", "2001:db8::"), *approved):
+            tx.put_device_login(one)
+
+    await store.write(fill)
+    found = await store.read(lambda tx: tx.most_crowded_device_login(NOW))
+    assert found == login("b")
+    assert await store.read(lambda tx: tx.most_crowded_device_login(ENDS)) is None

@@ -106,7 +106,7 @@ class CommandLineSignIn:
         self._new_id = new_id
 
     async def begin(self, origin: Origin, site: str) -> BegunLogin:
-        """A login that waits for a user; TooManyRequests while too many do, in all or of *site*."""
+        """A login that waits for a user; TooManyRequests while too many of *site* do."""
         now, device_code = self._clock(), secrets.token_urlsafe(32)
         code = user_code_of(secrets.token_bytes(16))
         login = DeviceLogin(

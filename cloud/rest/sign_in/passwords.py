@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import secrets
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from cloud.core.audit import Actor
@@ -27,22 +28,30 @@ class Passwords:
     def __init__(self, *, memory_kib: int = MEMORY_KIB) -> None:
         self._memory_kib = memory_kib
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._waiting = Places(WAITING_LIMIT, WAITING_OF_ONE, retry=2.0, bound="password_checks")
+        # Those that are set have places of their own, which sign-ins cannot take.
+        self._checked, self._set = (
+            Places(WAITING_LIMIT, WAITING_OF_ONE, retry=2.0, bound="password_checks")
+            for _ in range(2)
+        )
 
     async def hashed(self, password: str, caller: Actor) -> str:
         """The hash of *password*; TooManyRequests if too many are waited for."""
-        return await self._in_turn(password, None, caller)
+        return await self._in_turn(password, None, self._set.place(caller))
 
     async def is_right(self, hashed: str | None, password: str, caller: Actor) -> bool:
         """Return whether *hashed* is of *password*; None is of no password.
 
         TooManyRequests if too many are waited for.
         """
-        found = await self._in_turn(password, hashed or self._of_no_password, caller)
+        found = await self._in_turn(
+            password, hashed or self._of_no_password, self._checked.place(caller)
+        )
         return bool(found) and bool(hashed)
 
-    async def _in_turn(self, password: str, hashed: str | None, caller: Actor) -> str:
-        with self._waiting.place(caller):
+    async def _in_turn(
+        self, password: str, hashed: str | None, place: AbstractContextManager[None]
+    ) -> str:
+        with place:
             async with self._places:
                 return await asyncio.to_thread(self._work, password, hashed)
 

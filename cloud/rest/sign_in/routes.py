@@ -17,8 +17,8 @@ from cloud.errors import Denied, Invalid, Unavailable
 from cloud.http.addresses import Network
 from cloud.http.answers import json_response
 from cloud.http.requests import (
-    address_key_of,
     is_secure,
+    network_key_of,
     read_json,
 )
 from cloud.http.routing import CheckedRoute
@@ -70,7 +70,7 @@ def local_sign_in_routes(
         """A session for a name and a password; the one of the browser before is not used."""
         check_own_page(request.method, request.headers)
         shown = await read_json(request, Credentials, BODY_LIMIT)
-        new = await local.signed_in(shown, origin_of(request), address_key_of(request.scope))
+        new = await local.signed_in(shown, origin_of(request), network_key_of(request.scope))
         secure = is_secure(request, trusted_proxies)
         cookie = sessions.cookie(new.secret, clock(), is_secure=secure, lifetime=new.lifetime)
         return json_response({"success": True}, headers={**NO_STORE, "Set-Cookie": cookie})

@@ -18,10 +18,10 @@ from cloud.errors import Denied, Invalid
 from cloud.http.addresses import Network
 from cloud.http.answers import json_response
 from cloud.http.requests import (
-    address_key_of,
     address_of,
     is_secure,
     media_type_of,
+    network_key_of,
     read_body,
     read_json,
     request_id,
@@ -65,7 +65,7 @@ def token_routes(
         """A device authorization request (RFC 8628, section 3.1)."""
         if (await form_of(request)).get("client_id") != CLIENT_ID:
             return _error("invalid_client")
-        begun = await command_line.begin(origin_of(request), address_key_of(request.scope))
+        begun = await command_line.begin(origin_of(request), network_key_of(request.scope))
         login = begun.login
         code = shown_user_code(login.user_code)
         scheme = "https" if is_secure(request, trusted_proxies) else "http"

@@ -25,6 +25,17 @@ COUNT_DEVICE_LOGINS = statement(
     """,
     reads={"device_login"},
 )
+MOST_CROWDED_DEVICE_LOGIN = statement(
+    f"""
+    SELECT {_COLUMNS} FROM device_login
+    WHERE expires > :now AND session = '' AND denied = 0 AND site = (
+        SELECT site FROM device_login WHERE expires > :now AND session = '' AND denied = 0
+        GROUP BY site ORDER BY count(*) DESC, site LIMIT 1
+    )
+    ORDER BY created, digest LIMIT 1
+    """,  # noqa: S608
+    reads={"device_login"},
+)
 PUT_DEVICE_LOGIN = statement(
     f"""
     INSERT INTO device_login ({_COLUMNS})
@@ -62,6 +73,10 @@ class DeviceLoginPart(TransactionPart):
         key: Parameters = {"site": site, "now": micros(now)}
         total, own = self._run(COUNT_DEVICE_LOGINS, key)[0]
         return total, int(own)
+
+    def most_crowded_device_login(self, now: datetime) -> DeviceLogin | None:
+        """Of those that wait the oldest one of the site that has most of them."""
+        return first(_login_of, self._run(MOST_CROWDED_DEVICE_LOGIN, {"now": micros(now)}))
 
     def put_device_login(self, login: DeviceLogin) -> None:
         """Keep a login, or what became of it."""
