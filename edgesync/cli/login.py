@@ -143,7 +143,7 @@ def _open_browser(address: str) -> None:
 
 def _show_code(code: DeviceCode) -> None:
     note(f"Open {code.uri} in any browser, and type the code {code.user_code}")
-    note(f"or open {code.uri_complete} and compare it.")
+    note(f"or open {code.uri_complete} and type its second half.")
 
 
 def _accepts(context: Context, *, is_last: bool) -> bool:

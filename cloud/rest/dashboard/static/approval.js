@@ -1,5 +1,5 @@
 // Where a user confirms that a command line may act for them.
-import { html, useEffect, useState } from "./html.js";
+import { html, useState } from "./html.js";
 import { get, path, post } from "./api.js";
 import { Failure, Time, Title } from "./ui.js";
 
@@ -33,8 +33,11 @@ function Question({ session, children, decide }) {
   `;
 }
 
+// Of the code in a link one half is filled in: a link alone, which anyone can send, confirms nothing.
+const FIRST_HALF = 5;
+
 function Device({ session, code }) {
-  const [typed, setTyped] = useState(code);
+  const [typed, setTyped] = useState(code.slice(0, FIRST_HALF));
   const [login, setLogin] = useState(null);
   const [error, setError] = useState(null);
   const look = async (wanted) => {
@@ -45,9 +48,6 @@ function Device({ session, code }) {
       setError(failed);
     }
   };
-  useEffect(() => {
-    if (code) look(code);
-  }, [code]);
   const submit = (event) => {
     event.preventDefault();
     look(typed.trim());
@@ -59,6 +59,7 @@ function Device({ session, code }) {
     <//>`;
   return html`<form onSubmit=${submit}>
     <label class="stacked">Code that the command line shows <input name="code" required autocomplete="off" autocapitalize="characters" spellcheck=${false} maxlength="20" value=${typed} onInput=${(event) => setTyped(event.currentTarget.value)} /></label>
+    ${code && html`<p>The link has the first half. Type the rest as the command line shows it, if you started that yourself.</p>`}
     ${error && html`<${Failure} error=${error} />`}
     <p><button type="submit" class="main">Go on</button></p>
   </form>`;
