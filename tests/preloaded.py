@@ -36,13 +36,17 @@ _ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class _ForkRequest:
-    """What a fork runs: arguments of `edgesync`, and the files of its output and its errors."""
+    """What a fork runs: arguments of `edgesync`, and the files of its output and its errors.
+
+    With an *input*, a file, it has that as standard input, and no terminal.
+    """
 
     arguments: Sequence[str]
     output: str
     errors: str
     environment: Mapping[str, str]
     folder: str
+    input: str | None = None
 
 
 class ForkedProcess:
@@ -59,6 +63,7 @@ class ForkedProcess:
         errors: str | Path | None = None,
         environment: Mapping[str, str] | None = None,
         tree: Path | None = None,
+        input_file: Path | None = None,
     ) -> None:
         self.args = ["edgesync", *arguments]
         self.returncode: int | None = None
@@ -66,7 +71,8 @@ class ForkedProcess:
         environment = dict(os.environ if environment is None else environment)
         if tree is not None:
             environment["PYTHONPATH"] = str(tree)
-        command = _ForkRequest(self.args[1:], *files, environment, os.getcwd())
+        standard_input = None if input_file is None else str(input_file)
+        command = _ForkRequest(self.args[1:], *files, environment, os.getcwd(), standard_input)
         self._parent = _parent(tree or _ROOT)
         self.pid: int = self._parent.ask(asdict(command))
         # The number stays that of this process until its status is asked for.
@@ -110,11 +116,19 @@ def run_edgesync(
     timeout: float = 60,
     environment: Mapping[str, str] | None = None,
     tree: Path | None = None,
+    typed: str | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python -m edgesync` to its end; TimeoutExpired after *timeout* seconds."""
+    """Run `python -m edgesync` to its end; TimeoutExpired after *timeout* seconds.
+
+    It reads what is *typed*, passwords too, without a terminal.
+    """
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder) / "output", Path(folder) / "errors"
-        process = ForkedProcess(arguments, output, errors, environment, tree)
+        input_file = None
+        if typed is not None:
+            input_file = Path(folder) / "input"
+            input_file.write_text(typed)
+        process = ForkedProcess(arguments, output, errors, environment, tree, input_file)
         try:
             status = process.wait(timeout)
         finally:
@@ -188,8 +202,15 @@ def _command_of_fork(asked: socket.socket) -> _ForkRequest | None:
 
 
 def _become(command: _ForkRequest) -> None:
-    """Be the process of *command*, to its end."""
-    gc.unfreeze()
+    """Be the process of *command*, to its end.
+
+    What was imported stays frozen: its collection at the end would copy all its memory.
+    """
+    if command.input is not None:
+        os.setsid()  # a password is not read from the terminal of the tests
+        opened = os.open(command.input, os.O_RDONLY)
+        os.dup2(opened, 0)
+        os.close(opened)
     for path, descriptor in ((command.output, 1), (command.errors, 2)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(opened, descriptor)
