@@ -12,8 +12,9 @@ def release_notes(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_notes_are_the_section_of_the_version() -> None:
-    done = release_notes("Unreleased", "https://git.example.com/edgesync/blob/v1/")
-    section = text_of(ROOT / "CHANGELOG.md").split("\n## ")[1].partition("\n")[2].strip()
+    done = release_notes("0.2.0", "https://git.example.com/edgesync/blob/v1/")
+    section = text_of(ROOT / "CHANGELOG.md").split("\n## 0.2.0")[1]
+    section = section.partition("\n## ")[0].partition("\n")[2].strip()
     assert done.stdout.startswith("### ")
     assert "](docs/" not in done.stdout
     assert (

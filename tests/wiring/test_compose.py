@@ -18,7 +18,7 @@ from cloud.settings_sources import load_settings
 from edgesync.__main__ import main
 from tests.repo.tracked import ROOT, text_of
 
-EDGESYNC = "edgesync:0.1.0"
+EDGESYNC = "edgesync:0.2.0"
 SERVERS = ("one", "two")
 
 
