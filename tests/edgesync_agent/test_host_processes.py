@@ -144,6 +144,13 @@ def _mark(number: int) -> str:
     return variable_of(number, MARK)
 
 
+def _program(number: int) -> str:
+    try:
+        return Path(f"/proc/{number}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def members(site: ProcessSite) -> list[int]:
     folder = str(site.runtime.root / site.one().key)
     return [one.number for one in processes() if _mark(one.number) == folder]
@@ -161,6 +168,7 @@ def test_an_instance_goes_through_its_states_and_each_step_can_be_repeated(
         running = site.one()
         assert running.state == RUNNING
         assert running.started >= made.created
+    until(lambda: "sleep" in map(_program, members(site)), "the program, which its shell begins")
     for _ in range(2):
         site.step(Stop)
         assert (site.one().state, site.one().exit_code) == (EXITED, 143)

@@ -105,7 +105,13 @@ class TwoLinkFleet:
                 agent.broken = agent.fatal = ("", "")
 
     def govern(self, app: str, **rules: Any) -> tuple[str, int]:
-        """Make an app for all nodes, and its policy; its version, and the newest version of all."""
+        """Make an app for all nodes, and its policy; its version, and the newest version of all.
+
+        What a test left that is run once more is deleted before.
+        """
+        parts = (f"configs/{app}-conf", f"secrets/{app}-password", f"rolloutpolicies/careful-{app}")
+        for path in (f"apps/{app}", *parts):
+            assert self.api.delete(f"/v1/{path}").status_code in {200, 404}
         base = make_app(self.api, app, selector="site=a")["version"]
         body = {"name": f"careful-{app}", "apps": {"names": [app]}, **rules}
         answer = self.api.post("/v1/rolloutpolicies", json=body)
