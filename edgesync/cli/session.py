@@ -22,14 +22,7 @@ def session() -> None:
 @asks_server
 def list_sessions(server: Client) -> None:
     """List sessions; * marks the one that this command uses."""
-    rows = []
-    place = ""
-    while True:
-        page = server.call("GET", "/v1/sessions", query={"limit": "500", "continue": place})
-        rows += [_row(one) for one in page["items"]]
-        place = page["listOptions"]["continue"]
-        if not place:
-            break
+    rows = [_row(one) for one in server.pages("/v1/sessions")]
     titles = ["", "ID", "USER", "KIND", "ADDRESS", "CREATED", "LAST USED", "EXPIRES"]
     show_table(titles, rows)
 

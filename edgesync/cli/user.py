@@ -69,14 +69,7 @@ def create(
 @asks_server
 def list_users(server: Client) -> None:
     """List all users."""
-    rows = []
-    place = ""
-    while True:
-        page = server.call("GET", "/v1/users", query={"limit": "500", "continue": place})
-        rows += [_row(one) for one in page["items"]]
-        place = page["listOptions"]["continue"]
-        if not place:
-            break
+    rows = [_row(one) for one in server.pages("/v1/users")]
     show_table(["NAME", "GRANTS", "STATE", "SECOND FACTOR", "CREATED"], rows)
 
 
