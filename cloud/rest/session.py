@@ -17,8 +17,7 @@ from cloud.http.requests import is_secure, read_json
 from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
-
-_BODY_LIMIT = 4096
+from cloud.rest.sign_in.token_routes import BODY_LIMIT
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +36,7 @@ def session_routes(
     """POST begins a session, DELETE ends it, GET returns its user; none needs one before."""
 
     async def begin(request: Request) -> Response:
-        sent = await read_json(request, SignIn, _BODY_LIMIT)
+        sent = await read_json(request, SignIn, BODY_LIMIT)
         async with authenticator.recording_denials(request.scope):
             check_own_page(request.method, request.headers)
             token = sent.token.strip()

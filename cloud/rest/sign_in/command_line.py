@@ -28,7 +28,7 @@ from cloud.core.device_logins import (
 from cloud.core.installation import digest_of
 from cloud.core.rate import Buckets, Rate
 from cloud.core.tokens import EVERYWHERE, Caller
-from cloud.core.user_sessions import SECRET_PREFIX, NewSession, Origin, UserSession
+from cloud.core.user_sessions import NewSession, Origin, UserSession
 from cloud.errors import Denied, Invalid, NotFound, TooManyRequests
 from cloud.operations.audit import record_audit
 from cloud.operations.device_logins import (
@@ -42,6 +42,7 @@ from cloud.operations.device_logins import (
     redeem_code,
 )
 from cloud.rest.sealed_values import SealedValues
+from cloud.rest.sign_in.new_sessions import new_session_secret
 from cloud.store.transaction import Store, Transaction
 
 CLIENT_ID = "edgesync"
@@ -245,7 +246,7 @@ class CommandLineSignIn:
             raise
 
     def _new(self, origin: Origin) -> tuple[str, NewLogin]:
-        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        secret = new_session_secret()
         return secret, NewLogin(self._new_id(), digest_of(secret), origin.address)
 
     def _began(self, session: UserSession, origin: Origin) -> Attempt:

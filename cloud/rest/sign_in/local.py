@@ -1,7 +1,6 @@
 """Signing in as a local user, with a password and, where the user has one, a second factor."""
 
 import hmac
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -10,22 +9,16 @@ import msgspec
 
 from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.failed_attempts import FailedAttemptLimiter
-from cloud.core.installation import digest_of
 from cloud.core.local_users import SESSION_TIME, LocalUser, steps_around
 from cloud.core.names import check_name
 from cloud.core.rate import Buckets, Rate
 from cloud.core.tokens import EVERYWHERE
-from cloud.core.user_sessions import (
-    SECRET_PREFIX,
-    NewSession,
-    Origin,
-    SessionKind,
-    UserSession,
-)
+from cloud.core.user_sessions import NewSession, Origin, SessionKind
 from cloud.errors import Invalid, SignInDenied, TooManyRequests
 from cloud.http.refusals import RefusalLog
 from cloud.operations.audit import carry_out
 from cloud.operations.local_users import begin_local_session
+from cloud.rest.sign_in.new_sessions import make_session
 from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.transaction import Store
 
@@ -126,26 +119,24 @@ class LocalSignIn:
         return user
 
     async def _begin(self, user: LocalUser, shown: Credentials, origin: Origin) -> NewSession:
-        now, secret = self._clock(), SECRET_PREFIX + secrets.token_urlsafe(32)
+        now = self._clock()
         step = self._step(user, shown.code, now)
-        session = UserSession(
+        new = make_session(
             self._new_id(),
-            digest_of(secret),
             user.user,
             SessionKind.BROWSER,
             user.grants,
-            now,
-            now + SESSION_TIME,
-            now,
-            origin.address,
+            origin,
+            now=now,
+            lifetime=SESSION_TIME,
         )
-        attempt = replace(self._attempt(session.id, origin), actor=user.user.actor)
+        attempt = replace(self._attempt(new.session.id, origin), actor=user.user.actor)
         await self._store.write(
             lambda tx: carry_out(
-                tx, attempt, lambda tx: begin_local_session(tx, user, session, step)
+                tx, attempt, lambda tx: begin_local_session(tx, user, new.session, step)
             )
         )
-        return NewSession(session, secret)
+        return new
 
     def _step(self, user: LocalUser, code: str, now: datetime) -> int:
         """The step that *code* is of; 0 without a second factor, SignInDenied if it is of none."""

@@ -1,6 +1,5 @@
 """The identity providers of a server, and the sessions that begin with their tokens."""
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,20 +8,18 @@ from joserfc.jwk import KeySet
 
 from cloud.core.audit import UNKNOWN, Action, Attempt
 from cloud.core.identity_providers import IdentityProvider
-from cloud.core.installation import digest_of
 from cloud.core.tokens import EVERYWHERE
 from cloud.core.user_sessions import (
-    SECRET_PREFIX,
     NewSession,
     Origin,
     SessionKind,
-    UserSession,
 )
 from cloud.errors import Denied, NotFound
 from cloud.http.refusals import RefusalLog
 from cloud.operations.audit import carry_out
 from cloud.operations.user_sessions import begin_session
 from cloud.rest.sign_in.id_tokens import issuer_in, verified_claims
+from cloud.rest.sign_in.new_sessions import make_session
 from cloud.rest.sign_in.pending_sign_in import PendingSignIns
 from cloud.rest.sign_in.provider_client import ProviderClient
 from cloud.store.transaction import Store
@@ -114,32 +111,29 @@ class SignInService:
         lifetime: timedelta,
         origin: Origin,
     ) -> NewSession:
-        now, secret = self.clock(), SECRET_PREFIX + secrets.token_urlsafe(32)
-        user = provider.user(claims)
-        session = UserSession(
+        now, user = self.clock(), provider.user(claims)
+        new = make_session(
             self._new_id(),
-            digest_of(secret),
             user,
             kind,
             provider.grants(claims),
-            now,
-            now + lifetime,
-            now,
-            origin.address,
+            origin,
+            now=now,
+            lifetime=lifetime,
         )
         attempt = Attempt(
             user.actor,
             Action.SESSION_CREATE,
             now,
             EVERYWHERE,
-            session.id,
+            new.session.id,
             origin.address,
             origin.request_id,
         )
         await self._store.write(
-            lambda tx: carry_out(tx, attempt, lambda tx: begin_session(tx, session))
+            lambda tx: carry_out(tx, attempt, lambda tx: begin_session(tx, new.session))
         )
-        return NewSession(session, secret)
+        return new
 
     def _attempt(self, provider: str, origin: Origin) -> Attempt:
         return Attempt(
