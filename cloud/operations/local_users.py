@@ -144,13 +144,32 @@ def begin_local_session(
 
     SignInDenied if the user has changed meanwhile, or the code was used.
     """
+    _check_unchanged(tx, checked, step)
+    tx.put_user_session(session)
+    return session
+
+
+def change_own_password(
+    tx: Transaction, checked: LocalUser, hashed: str, session: UserSession, step: int
+) -> UserSession:
+    """Give the user a new password, *hashed*, and end all its sessions but the new *session*.
+
+    SignInDenied as `begin_local_session`.
+    """
+    _check_unchanged(tx, checked, step)
+    new = replace(find_user(tx, checked.name), password=hashed, updated=session.created)
+    tx.put_local_user(new)
+    tx.delete_sessions_of(checked.user)
+    tx.put_user_session(session)
+    return session
+
+
+def _check_unchanged(tx: Transaction, checked: LocalUser, step: int) -> None:
     now_there = tx.local_user(checked.name)
     if now_there is None or replace(now_there, totp_step=checked.totp_step) != checked:
         raise SignInDenied("the user was changed meanwhile")
     if checked.totp and not tx.set_totp_step(checked.name, step):
         raise SignInDenied("the code was used before")
-    tx.put_user_session(session)
-    return session
 
 
 def _check_roles(tx: Transaction, grants: Grants) -> None:

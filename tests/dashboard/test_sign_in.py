@@ -7,7 +7,7 @@ from queue import Queue
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from pyotp import TOTP
 
 from edgesync.client.access import new_access
@@ -42,6 +42,13 @@ def test_a_user_signs_in_with_the_company_account(world: SignInServer, browser: 
         expect(page.get_by_role("link", name="Tokens")).to_have_count(0)
 
 
+def sign_in_again(page: Page, password: str) -> None:
+    page.get_by_label("Name", exact=True).fill("ann")
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_text("local:ann")).to_be_visible()
+
+
 def test_a_local_user_signs_in_with_name_password_and_code(
     world: SignInServer, browser: Browser
 ) -> None:
@@ -64,6 +71,20 @@ def test_a_local_user_signs_in_with_name_password_and_code(
                 if not is_admitted:
                     expect(page.get_by_role("alert")).to_contain_text("wrong name, password")
             expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+            expect(page.get_by_text("local:ann")).to_be_visible()
+            admin.delete("/v1/users/ann/totp")  # a code works once
+            sign_in_again(page, "a long password of ann")
+            page.get_by_role("button", name="Password", exact=True).click()
+            for again in ("a typing error", "another password"):
+                page.get_by_label("Present password").fill("a long password of ann")
+                page.get_by_label("New password", exact=True).fill("another password")
+                page.get_by_label("New password again").fill(again)
+                page.get_by_role("button", name="Change").click()
+                if again != "another password":
+                    expect(page.get_by_role("alert")).to_contain_text("not the same both times")
+            expect(page.get_by_text("Your other sessions have ended")).to_be_visible()
+            page.get_by_role("button", name="Done").click()
+            page.reload()
             expect(page.get_by_text("local:ann")).to_be_visible()
             admin.put("/v1/users/ann", json={"disabled": True})
             expect(page.get_by_label("Name", exact=True)).to_be_visible()

@@ -338,3 +338,57 @@ async def test_users_are_listed_and_names_are_unique(client: ApiCaller) -> None:
     await client.refused("POST", "/v1/users", ANN, **INVALID)
     listed = await client.call("GET", "/v1/users?limit=1")
     assert ([one["name"] for one in listed["items"]], listed["total"]) == (["ann"], 2)
+
+
+async def change_password(world: World, browser: httpx.AsyncClient, **shown: str) -> httpx.Response:
+    body = {"name": "ann", "password": PASSWORD, **shown}
+    return await browser.post("/login/local/password", json=body, headers=own_page(world))
+
+
+async def test_a_user_changes_the_own_password(world: World, tmp_path: Path) -> None:
+    await world.client.call("POST", "/v1/users", ANN)
+    async with caller(world.url) as other, caller(world.url) as browser:
+        await sign_in(world, other)
+        await sign_in(world, browser)
+        changed = await change_password(world, browser, newPassword="quite another one")
+        assert changed.json() == {"success": True}
+        assert (await browser.get("/v1/whoami")).json()["name"] == "local:ann"
+        assert (await other.get("/v1/whoami")).status_code == 401
+        assert (await sign_in(world, other)).status_code == 401
+        assert (await sign_in(world, other, "quite another one")).status_code == 200
+    log = await world.client.call("GET", "/v1/audit?namespace=*&action=user.update")
+    (entry,) = log["items"]
+    assert (entry["name"], entry["actor"]["name"]) == ("ann", "local:ann")
+    assert "quite another one" not in str(log) + database_text(tmp_path)
+
+
+async def test_who_does_not_know_the_password_cannot_change_it(world: World) -> None:
+    await world.client.call("POST", "/v1/users", ANN)
+    secret = (await world.client.call("POST", "/v1/users/ann/totp"))["secret"]
+    async with caller(world.url) as browser:
+        code = pyotp.TOTP(secret).at(world.clock.now)
+        assert (await sign_in(world, browser, code=code)).status_code == 200
+        for shown in ({"password": "a wrong password"}, {"code": ""}, {"code": code}):
+            refused = await change_password(world, browser, newPassword="of an attacker", **shown)
+            assert refused.status_code == 401
+        assert (await browser.get("/v1/whoami")).status_code == 200
+    assert (await causes(world))[-1] == "the password is wrong"
+
+
+@pytest.mark.parametrize("new", ["short", "x" * 257, "ann"])
+async def test_a_new_password_that_is_too_weak_is_refused(world: World, new: str) -> None:
+    await world.client.call("POST", "/v1/users", ANN)
+    async with caller(world.url) as browser:
+        refused = await change_password(world, browser, newPassword=new)
+        assert refused.status_code == 400
+        assert "newPassword" in refused.json()["message"]
+        assert (await sign_in(world, browser)).status_code == 200
+
+
+async def test_guesses_at_a_change_count_as_those_at_a_sign_in(world: World) -> None:
+    await world.client.call("POST", "/v1/users", ANN)
+    async with caller(world.url) as browser:
+        for _ in range(RATE.burst):
+            shown = {"password": "a wrong password", "newPassword": "of an attacker"}
+            assert (await change_password(world, browser, **shown)).status_code == 401
+        assert (await sign_in(world, browser)).status_code == 429

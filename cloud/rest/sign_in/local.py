@@ -1,7 +1,7 @@
 """Signing in as a local user, with a password and, where the user has one, a second factor."""
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,18 +9,18 @@ import msgspec
 
 from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.failed_attempts import FailedAttemptLimiter
-from cloud.core.local_users import SESSION_TIME, LocalUser, steps_around
+from cloud.core.local_users import SESSION_TIME, LocalUser, check_password, steps_around
 from cloud.core.names import check_name
 from cloud.core.rate import Buckets, Rate
 from cloud.core.tokens import EVERYWHERE
 from cloud.core.user_sessions import NewSession, Origin, SessionKind
 from cloud.errors import Invalid, SignInDenied, TooManyRequests
 from cloud.http.refusals import RefusalLog
-from cloud.operations.audit import carry_out
-from cloud.operations.local_users import begin_local_session
+from cloud.operations.audit import carry_out, record_audit
+from cloud.operations.local_users import begin_local_session, change_own_password
 from cloud.rest.sign_in.new_sessions import make_session
 from cloud.rest.sign_in.passwords import Passwords
-from cloud.store.transaction import Store
+from cloud.store.transaction import Store, Transaction
 
 RATE = Rate(burst=10, per_second=1 / 30)
 """Failures of one address at one user; ten times as many at all users together."""
@@ -41,6 +41,12 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         """Without password and code, so that no log and no error shows them."""
         return f"{type(self).__name__}(name={self.name!r})"
+
+
+class PasswordChange(Credentials, frozen=True, kw_only=True, rename="camel"):
+    """The credentials of a user, and the password that it wants."""
+
+    new_password: str
 
 
 class TooManyCodes(SignInDenied):
@@ -89,6 +95,30 @@ class LocalSignIn:
         SignInDenied, with the same answer in the same time whatever is wrong; TooManyRequests
         after too many failures.
         """
+        return await self._admitted(
+            shown, origin, caller, lambda user: self._begin(user, shown, origin)
+        )
+
+    async def password_changed(
+        self, shown: PasswordChange, origin: Origin, caller: str
+    ) -> NewSession:
+        """A new session for a user who changes the own password; all others of the user end.
+
+        Invalid for a password that is too short or too long; other errors as of `signed_in`.
+        """
+        check_password("newPassword", shown.new_password, shown.name)
+        return await self._admitted(
+            shown, origin, caller, lambda user: self._change(user, shown, origin, caller)
+        )
+
+    async def _admitted(
+        self,
+        shown: Credentials,
+        origin: Origin,
+        caller: str,
+        work: Callable[[LocalUser], Awaitable[NewSession]],
+    ) -> NewSession:
+        """What *work* does for the user whose password was *shown*; failures are counted."""
         guess = self._new_id()  # the same wrong password counts each time
         name = shown.name if _is_name(shown.name) else ""
         wait = self._guesses.wait(caller, name, guess, self._timer())
@@ -96,7 +126,7 @@ class LocalSignIn:
             raise TooManyRequests(wait, bound=BOUND)
         try:
             user = await self._checked(shown, caller)
-            return await self._begin(user, shown, origin)
+            return await work(user)
         except SignInDenied as error:
             self._guesses.record_failure(caller, name, guess, self._timer())
             # Other text can be a password that was typed in the wrong place.
@@ -119,18 +149,8 @@ class LocalSignIn:
         return user
 
     async def _begin(self, user: LocalUser, shown: Credentials, origin: Origin) -> NewSession:
-        now = self._clock()
-        step = self._step(user, shown.code, now)
-        new = make_session(
-            self._new_id(),
-            user.user,
-            SessionKind.BROWSER,
-            user.grants,
-            origin,
-            now=now,
-            lifetime=SESSION_TIME,
-        )
-        attempt = replace(self._attempt(new.session.id, origin), actor=user.user.actor)
+        step, new = self._step(user, shown.code), self._new_session(user, origin)
+        attempt = self._began(new, origin)
         await self._store.write(
             lambda tx: carry_out(
                 tx, attempt, lambda tx: begin_local_session(tx, user, new.session, step)
@@ -138,7 +158,39 @@ class LocalSignIn:
         )
         return new
 
-    def _step(self, user: LocalUser, code: str, now: datetime) -> int:
+    async def _change(
+        self, user: LocalUser, shown: PasswordChange, origin: Origin, caller: str
+    ) -> NewSession:
+        step = self._step(user, shown.code)
+        hashed = await self.passwords.hashed(shown.new_password, Actor(ActorKind.UNKNOWN, caller))
+        new = self._new_session(user, origin)
+        began = self._began(new, origin)
+        attempt = replace(began, action=Action.USER_UPDATE, name=user.name)
+
+        def work(tx: Transaction) -> None:
+            carry_out(
+                tx, attempt, lambda tx: change_own_password(tx, user, hashed, new.session, step)
+            )
+            record_audit(tx, began)
+
+        await self._store.write(work)
+        return new
+
+    def _new_session(self, user: LocalUser, origin: Origin) -> NewSession:
+        return make_session(
+            self._new_id(),
+            user.user,
+            SessionKind.BROWSER,
+            user.grants,
+            origin,
+            now=self._clock(),
+            lifetime=SESSION_TIME,
+        )
+
+    def _began(self, new: NewSession, origin: Origin) -> Attempt:
+        return replace(self._attempt(new.session.id, origin), actor=new.session.user.actor)
+
+    def _step(self, user: LocalUser, code: str) -> int:
         """The step that *code* is of; 0 without a second factor, SignInDenied if it is of none."""
         if not user.totp:
             return 0
@@ -152,7 +204,7 @@ class LocalSignIn:
         totp = TOTP(user.totp)
         right = [
             step
-            for step in steps_around(now)
+            for step in steps_around(self._clock())
             if hmac.compare_digest(totp.generate_otp(step).encode(), given)
         ]
         if not right:

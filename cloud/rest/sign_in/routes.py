@@ -24,7 +24,7 @@ from cloud.http.requests import (
 from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
-from cloud.rest.sign_in.local import Credentials, LocalSignIn
+from cloud.rest.sign_in.local import Credentials, LocalSignIn, PasswordChange
 from cloud.rest.sign_in.pending_sign_in import LIFETIME, PendingSignIn
 from cloud.rest.sign_in.token_routes import BODY_LIMIT, NO_STORE, TokenGrant, origin_of
 
@@ -70,7 +70,21 @@ def local_sign_in_routes(
         """A session for a name and a password; the one of the browser before is not used."""
         check_own_page(request.method, request.headers)
         shown = await read_json(request, Credentials, BODY_LIMIT)
-        new = await local.signed_in(shown, origin_of(request), network_key_of(request.scope))
+        return entered(
+            request,
+            await local.signed_in(shown, origin_of(request), network_key_of(request.scope)),
+        )
+
+    async def change_password(request: Request) -> Response:
+        """A new password for who shows the present one; the browser gets a new session."""
+        check_own_page(request.method, request.headers)
+        shown = await read_json(request, PasswordChange, BODY_LIMIT)
+        return entered(
+            request,
+            await local.password_changed(shown, origin_of(request), network_key_of(request.scope)),
+        )
+
+    def entered(request: Request, new: NewSession) -> Response:
         secure = is_secure(request, trusted_proxies)
         cookie = sessions.cookie(new.secret, clock(), is_secure=secure, lifetime=new.lifetime)
         return json_response({"success": True}, headers={**NO_STORE, "Set-Cookie": cookie})
@@ -78,6 +92,7 @@ def local_sign_in_routes(
     return [
         CheckedRoute("/login", show_ways, methods=["GET"]),
         CheckedRoute("/login/local", sign_in, methods=["POST"]),
+        CheckedRoute("/login/local/password", change_password, methods=["POST"]),
     ]
 
 

@@ -5,6 +5,7 @@ import { lastLiveAt, startLive, stopLive, useIsLive } from "./live.js";
 import { ago } from "./format.js";
 import { go, link, useRoute } from "./route.js";
 import { Empty, Icon, Title } from "./ui.js";
+import { ChangePassword, hasPassword } from "./own_password.js";
 import { restorePlace, SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
@@ -121,6 +122,7 @@ function Frame({ session: signedIn, onLeave }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
   const [isFinding, find] = usePalette();
+  const [isChanging, setChanging] = useState(false);
   const [, renew] = useState(0);
   const select = (value) => {
     setNamespace(value);
@@ -174,10 +176,12 @@ function Frame({ session: signedIn, onLeave }) {
           <p class="field-inline"><span>Signed in</span><b title=${`Role ${session.role}`}>${session.name || "admin.token"}</b></p>
           <div class="side-links">
             <a href="/docs">API</a>
+            ${hasPassword(signedIn) && html`<button type="button" class="bare" onClick=${() => setChanging(true)}>Password</button>`}
             <button type="button" class="bare" onClick=${onLeave}><${Icon} name="out" />Sign out</button>
           </div>
         </div>
       </aside>
+      ${isChanging && html`<${ChangePassword} session=${signedIn} onClose=${() => setChanging(false)} />`}
       ${isFinding && html`<${Palette} pages=${shown} onClose=${() => find(false)} />`}
       <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>
