@@ -19,8 +19,7 @@ def tuned_interpreter() -> Iterator[None]:
     256 reports could wait for a second (docs/performance.md).
     """
     thresholds, switch = gc.get_threshold(), sys.getswitchinterval()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what is loaded stays: looking through it takes 0.07 s, now and at the end
     gc.set_threshold(*_THRESHOLDS)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
@@ -28,4 +27,3 @@ def tuned_interpreter() -> Iterator[None]:
     finally:
         sys.setswitchinterval(switch)
         gc.set_threshold(*thresholds)
-        gc.unfreeze()

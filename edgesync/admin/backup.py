@@ -30,7 +30,7 @@ from cloud.store.sealing import Sealer, load_sealing_key
 from cloud.store.upkeep import SqliteDatabase
 from cloud.wiring import now_utc
 from edgesync import version
-from edgesync.admin.ca import passphrase_of
+from edgesync.admin.ca_passphrase import passphrase_of
 from edgesync.admin.command_entry import command_entry
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.database_option import chosen_database, database_option

@@ -16,7 +16,7 @@ from certs.files import load_or_create_authority
 from certs.keys import key_pem, new_private_key
 from certs.pem_files import write_file
 from cloud.core.names import is_address, is_host_name
-from edgesync.admin.ca import passphrase_of
+from edgesync.admin.ca_passphrase import passphrase_of
 from edgesync.admin.data_dir_option import data_dir_option
 
 _RENDER: Mapping[str, Callable[[BrokerSettings], Mapping[str, str]]] = {

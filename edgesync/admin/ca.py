@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,13 +23,11 @@ from certs.succession import drop, encrypt, import_intermediate, request_interme
 from certs.tls import client_context
 from cloud.core.audit import Action
 from cloud.core.times import time_text
+from edgesync.admin.ca_passphrase import PASSPHRASE, passphrase_of
 from edgesync.admin.command_entry import record_command
 from edgesync.admin.data_dir_option import data_dir_option
-from edgesync.admin.secret_file import read_secret_file
 from edgesync.cli.output import show_table
 from edgesync.client.client import TIMEOUT_SECONDS
-
-PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
 _F = TypeVar("_F", bound=Callable[..., None])
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -49,24 +47,6 @@ class CertificateSummary:
     days_left: int
     key: str
     sha256: str
-
-
-def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None:
-    """The passphrase of the authority's keys, from *file* or the environment; None: there is none.
-
-    UsageError if both are given, if the passphrase is empty, or if others can use *file*.
-    """
-    text = environ.get(PASSPHRASE)
-    if file is not None and text is not None:
-        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; use one of them")
-    if file is not None:
-        text = read_secret_file("ca_passphrase_file", file)
-    if text is None:
-        return None
-    passphrase = text.rstrip("\r\n").encode()
-    if not passphrase:
-        raise click.UsageError(f"{file or PASSPHRASE} holds no passphrase")
-    return passphrase
 
 
 @click.group()

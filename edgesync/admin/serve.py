@@ -22,7 +22,7 @@ from cloud.errors import CloudError, Unavailable
 from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
 from cloud.settings_sources import PATHS, load_settings
 from edgesync import version
-from edgesync.admin.ca import passphrase_of
+from edgesync.admin.ca_passphrase import passphrase_of
 from edgesync.interpreter import tuned_interpreter
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
