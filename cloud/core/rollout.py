@@ -7,8 +7,9 @@ assignment in it, if it has one (`version_for`):
 - without one: the base version, until the rollout is done; then the target version.
 
 An assignment is stored for a node from the moment it is admitted, skipped, or offered the version,
-or if an earlier rollout brought it another version than the base; a node without one waits. So a
-rollout that is done needs assignments of exceptional nodes only.
+or if an earlier rollout brought it another version than the base; a node without one waits. Once the
+rollout is done, a node without one is updated (`is_default`), so that only those of exceptional
+nodes are left.
 """
 
 from collections.abc import Mapping
@@ -207,6 +208,24 @@ def version_for(rollout: Rollout, assignment: Assignment | None) -> str:
     *rollout* is the newest one of the app.
     """
     return rollout.default_version if assignment is None else assignment.version
+
+
+def is_default(rollout: Rollout, assignment: Assignment) -> bool:
+    """Return whether a node without an assignment stands as one with this *assignment*."""
+    return rollout.state is RolloutState.DONE and assignment.state is AssignmentState.UPDATED
+
+
+def default_assignment(rollout: Rollout, node: str, stage: int) -> Assignment:
+    """How a node of that *stage* without an assignment stands: it waits until *rollout* is done."""
+    is_done = rollout.state is RolloutState.DONE
+    return Assignment(
+        node,
+        rollout.app,
+        rollout.default_version,
+        rollout.base,
+        AssignmentState.UPDATED if is_done else AssignmentState.WAITING,
+        stage,
+    )
 
 
 def order_key(node_id: str) -> bytes:

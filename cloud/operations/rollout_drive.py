@@ -5,15 +5,16 @@ was planned from: of several servers that drive a rollout one is first, the othe
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import msgspec
 
 from cloud.core.app import AppVersion
 from cloud.core.audit import SERVER, Attempt
-from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, is_default
 from cloud.core.rollout_plan import RolloutStep, next_step
 from cloud.errors import InUse, NotFound
 from cloud.operations.pinned_versions import unpin_unused
@@ -37,7 +38,7 @@ DRIVEN = (
 """States in which a rollout goes on by itself, or judges what nodes report."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedStep:
     """A step of *rollout*, and the assignments that it was planned from."""
 
@@ -55,11 +56,11 @@ class PlannedStep:
         """The rollout as it is stored once the step is kept."""
         return msgspec.structs.replace(self.step.rollout, revision=self.rollout.revision + 1)
 
-    @property
+    @cached_property
     def assignments_after(self) -> Mapping[str, Assignment]:
-        """The assignments once the step is kept."""
-        rows = {**self.assignments, **self.step.changes}
-        return {name: row for name, row in rows.items() if row is not None}
+        """The assignments that are stored once the step is kept."""
+        rows, after = {**self.assignments, **self.step.changes}, self.step.rollout
+        return {name: row for name, row in rows.items() if row and not is_default(after, row)}
 
 
 def driven_rollouts(tx: Transaction) -> Sequence[Rollout]:
@@ -92,24 +93,25 @@ def plan_step(
 
 def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
     """Keep what was planned, and have nodes sent what they should run; False if it is outdated."""
-    before, step = planned.rollout, planned.step
-    if tx.rollout(before.namespace, before.name) != before or _is_outdated(tx, planned):
+    before = planned.rollout
+    after, left = planned.after, planned.assignments_after
+    put = [left[name] for name in planned.step.changes if name in left]
+    gone = [name for name in planned.assignments if name not in left]
+    names = {*planned.step.changes, *gone}
+    if tx.rollout(before.namespace, before.name) != before or _is_outdated(tx, planned, names):
         return False
-    put = [row for row in step.changes.values() if row is not None]
-    gone = [name for name, row in step.changes.items() if row is None]
     if put:
         tx.put_assignments(before.namespace, put)
     if gone:
         tx.delete_assignments(before.namespace, before.app, gone)
-    after = planned.after
+    if after.state is RolloutState.DONE and before.state is not RolloutState.DONE:
+        _mark_unselected(tx, after)
     tx.put_rollout(after)
     tx.mark_names_pending(before.namespace, _resent(planned))
     if (after.state, after.stage) != (before.state, before.stage):
         record_rollout_event(tx, after, now=now)
     if not after.state.is_open and before.state.is_open:
         unpin_unused(tx, after.namespace, after.app)
-    if after.state is RolloutState.DONE and before.state is not RolloutState.DONE:
-        _mark_unselected(tx, after)
     return True
 
 
@@ -131,9 +133,9 @@ def restore_base(tx: Transaction, rollout: Rollout, *, now: datetime) -> bool:
     return True
 
 
-def _is_outdated(tx: Transaction, planned: PlannedStep) -> bool:
-    """Return whether an assignment that changes is not what it was when that was planned."""
-    rollout, names, before = planned.rollout, planned.step.changes, planned.assignments
+def _is_outdated(tx: Transaction, planned: PlannedStep, names: Collection[str]) -> bool:
+    """Return whether the assignment of one of *names* is not what that was planned from."""
+    rollout, before = planned.rollout, planned.assignments
     if len(names) > FEW and len(names) > len(before) // 4:
         now = tx.assignments(rollout.namespace, rollout.app)
         return any(now.get(name) != before.get(name) for name in names)
@@ -147,17 +149,17 @@ def _is_outdated(tx: Transaction, planned: PlannedStep) -> bool:
 
 def _resent(planned: PlannedStep) -> Sequence[str]:
     """The nodes that should run another version than before, or are offered it now."""
-    default = planned.rollout.default_version
 
-    def version(row: Assignment | None) -> tuple[str, bool]:
+    def version(rollout: Rollout, row: Assignment | None) -> tuple[str, bool]:
         if row is None:
-            return default, False
+            return rollout.default_version, False
         return row.version, row.state is AssignmentState.OFFERED
 
+    before, after = planned.rollout, planned.after
     return [
         name
         for name, row in planned.step.changes.items()
-        if version(row) != version(planned.assignments.get(name))
+        if version(after, row) != version(before, planned.assignments.get(name))
     ]
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from cloud.core.listing import ListOptions, Page
-from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, default_assignment
 from cloud.core.rollout_actions import (
     aborted,
     approved,
@@ -19,11 +19,13 @@ from cloud.core.rollout_actions import (
     sent_back,
     started,
 )
+from cloud.core.rollout_stages import in_order, stages_of
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.tokens import Role
 from cloud.errors import Forbidden, NotFound
 from cloud.operations.rollout_drive import DRIVEN, plan_step
 from cloud.operations.rollout_events import record_rollout_event
+from cloud.operations.rollout_nodes import rollout_nodes
 from cloud.operations.seen_rollouts import SeenRollout, SeenRollouts, replaced, seen_of
 from cloud.store.transaction import Transaction
 
@@ -80,14 +82,21 @@ def see_rollout(
 
 
 def assignments_of(
-    tx: Transaction, namespace: str, name: str
+    tx: Transaction, namespace: str, name: str, *, now: datetime
 ) -> tuple[Rollout, Sequence[Assignment]]:
-    """The rollout, and what it has assigned to nodes, by their names; none once another follows."""
+    """The rollout, and what it has assigned to nodes, by their names; none once another follows.
+
+    Of one that is done, also the nodes that need no assignment any more.
+    """
     rollout = existing_rollout(tx, namespace, name)
     newest = tx.newest_rollout(namespace, rollout.app)
     if newest is None or newest.name != rollout.name:
         return rollout, []
-    rows = tx.assignments(namespace, rollout.app)
+    rows = dict(tx.assignments(namespace, rollout.app))
+    if rollout.state is RolloutState.DONE:
+        ordered = in_order(rollout_nodes(tx, rollout, now=now) or ())
+        for node, stage in stages_of(rollout.rules, ordered, rows).items():
+            rows.setdefault(node, default_assignment(rollout, node, stage))
     return rollout, [rows[node] for node in sorted(rows)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cloud.core.rollout import AssignmentState, Rollout
+from cloud.core.rollout import AssignmentState, Rollout, default_assignment
 from cloud.core.rollout_plan import tolerated_failures
 from cloud.core.rollout_policy import RolloutStage
 from cloud.core.rollout_turns import RolloutWait
@@ -24,7 +24,7 @@ KEPT_FOR = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class SeenStage:
-    """A stage, and its nodes by state; those without an assignment are waiting."""
+    """A stage, and its nodes by state."""
 
     stage: RolloutStage
     nodes: Mapping[AssignmentState, int]
@@ -51,10 +51,11 @@ def seen_of(planned: PlannedStep, *, is_kept: bool = False) -> SeenRollout:
     """The rollout as it stands before the step that is *planned*, or after that where *is_kept*."""
     rollout = planned.after if is_kept else planned.rollout
     rows = planned.assignments_after if is_kept else planned.assignments
+    default = default_assignment(rollout, "", 0).state
     step, counts = planned.step, [Counter[AssignmentState]() for _ in rollout.rules.all_stages]
     for node, index in step.stage_of.items():
         row = rows.get(node)
-        counts[index][row.state if row else AssignmentState.WAITING] += 1
+        counts[index][row.state if row else default] += 1
     stages = zip(rollout.rules.all_stages, counts, strict=True)
     total = len(step.stage_of)
     return SeenRollout(

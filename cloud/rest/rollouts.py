@@ -81,12 +81,13 @@ async def get_rollout_state(context: RequestContext) -> ResourceResponse[Answer]
 
 
 async def list_rollout_nodes(context: RequestContext) -> Listed[RolloutNodeAnswer]:
-    """`GET /v1/rollouts/{name}/nodes`: those with an assignment, of one stage or state."""
+    """`GET /v1/rollouts/{name}/nodes`: those that do not wait, of one stage or state."""
     name, options = context.path("name"), context.list_options()
     stage, state = context.query("stage"), context.query("state")
+    now = context.now
 
     def read(tx: Transaction) -> tuple[Rollout, Sequence[Assignment]]:
-        return rollouts.assignments_of(tx, context.namespace, name)
+        return rollouts.assignments_of(tx, context.namespace, name, now=now)
 
     rollout, rows = await context.store.read(read)
     names = [one.name for one in rollout.rules.all_stages]

@@ -9,7 +9,15 @@ from msgspec import convert
 
 from cloud.core.app import AppVersion
 from cloud.core.report import AppStats, Order, Report, Reported
-from cloud.core.rollout import Assignment, AssignmentState, Rollout, version_for
+from cloud.core.rollout import (
+    Assignment,
+    AssignmentState,
+    Rollout,
+    RolloutState,
+    default_assignment,
+    is_default,
+    version_for,
+)
 from cloud.core.rollout_evidence import after_report, after_sending
 from cloud.core.rollout_plan import RolloutStep, next_step
 from cloud.core.rollout_policy import RolloutPolicy, RolloutPolicySpec
@@ -104,6 +112,9 @@ class Fleet:
             else:
                 self.rows[name] = row
         self.rollout = step.rollout
+        self.rows = {
+            name: row for name, row in self.rows.items() if not is_default(self.rollout, row)
+        }
         return step
 
     def report(self, device: FleetDevice) -> None:
@@ -140,7 +151,12 @@ class Fleet:
             self.step()
 
     def states(self) -> dict[str, AssignmentState]:
-        return {name: row.state for name, row in self.rows.items()}
+        """How each node stands that does not wait, as the answers of the API have it."""
+        states = {name: row.state for name, row in self.rows.items()}
+        if self.rollout.state is RolloutState.DONE:
+            default = default_assignment(self.rollout, "", 0).state
+            return {name: states.get(name, default) for name in self.devices}
+        return states
 
 
 def fleet_of(number: int, **rules: object) -> Fleet:

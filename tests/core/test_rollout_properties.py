@@ -17,7 +17,7 @@ from cloud.core.rollout_actions import (
     resumed,
     sent_back,
 )
-from cloud.core.rollout_plan import is_approved, next_step, tolerated_failures
+from cloud.core.rollout_plan import RolloutStep, is_approved, next_step, tolerated_failures
 from cloud.core.rollout_stages import in_order, stages_of
 from cloud.core.rollout_windows import opens_at
 from cloud.errors import RolloutConflict
@@ -164,7 +164,7 @@ def checked_step(fleet: Fleet) -> None:
     ]
     check_budget(fleet, [*admitted, *returning])
     check_admissions(fleet, before, admitted)
-    check_evidence(fleet, before)
+    check_evidence(fleet, before, step)
     check_previous(fleet)
     assert not (rollout.state is RolloutState.PAUSED and admitted)
 
@@ -203,10 +203,10 @@ def check_admissions(fleet: Fleet, before: dict[str, Assignment], admitted: list
             assert is_approved(rollout, fleet.rows[name].stage)
 
 
-def check_evidence(fleet: Fleet, before: dict[str, Assignment]) -> None:
+def check_evidence(fleet: Fleet, before: dict[str, Assignment], step: RolloutStep) -> None:
     """Who counts as updated was shown healthy, after it was sent the version, for long enough."""
-    for name, row in fleet.rows.items():
-        if row.state is not UPDATED or before.get(name) == row:
+    for name, row in step.changes.items():
+        if row is None or row.state is not UPDATED or before.get(name) == row:
             continue
         soak = fleet.rollout.rules.all_stages[row.stage].soak_time
         shown = [at for at, version in fleet.devices[name].shown if version == row.version]

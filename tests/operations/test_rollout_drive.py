@@ -23,6 +23,8 @@ from cloud.operations.rollout_drive import (
     plan_step,
     restore_base,
 )
+from cloud.operations.rollouts import assignments_of, see_rollout
+from cloud.operations.seen_rollouts import SeenRollouts
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW, app_spec, config_spec
 
@@ -151,6 +153,29 @@ async def test_a_change_of_a_governed_app_reaches_the_canary_first_and_then_all(
     assert story.applied == dict.fromkeys(NODES, target)
     assert (await story.rollout()).state is RolloutState.DONE
     assert await story.store.read(driven_rollouts) == []
+
+
+async def test_a_rollout_that_is_done_keeps_counts_and_no_assignments(story: Story) -> None:
+    await story.begin()
+    base = await story.version()
+    await story.update()
+    await story.run(5)
+    assert (await story.rollout()).state is RolloutState.DONE
+    assert await story.states() == {}
+
+    def look(tx: Transaction) -> None:
+        assert not tx.catalog(NAMESPACE).governed
+        assert tx.pinned_app(NAMESPACE, "web", base) is None
+        seen = see_rollout(tx, NAMESPACE, "web", SeenRollouts(), now=story.now)
+        counts = [dict(stage.nodes) for stage in seen.stages]
+        assert counts == [{AssignmentState.UPDATED: 1}, {AssignmentState.UPDATED: 3}]
+        rollout, rows = assignments_of(tx, NAMESPACE, "web", now=story.now)
+        assert [row.node for row in rows] == list(NODES)
+        assert {(row.version, row.state) for row in rows} == {
+            (rollout.target, AssignmentState.UPDATED)
+        }
+
+    await story.store.read(look)
 
 
 async def test_a_bad_version_goes_back_and_the_old_one_is_the_current_one_again(

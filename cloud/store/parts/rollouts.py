@@ -145,12 +145,11 @@ COUNT_ASSIGNMENTS = statement(
     """,
     reads={"assignment"},
 )
-DELETE_ASSIGNMENT = set_statement(
+DELETE_ASSIGNMENTS_OF = statement(
     """
-    DELETE FROM assignment {using_rows} AND assignment.namespace = :namespace
-    AND assignment.name = :name AND assignment.app = :app
+    DELETE FROM assignment WHERE namespace = :namespace AND app = :app
+        AND name IN (SELECT given.value FROM {elements[names]})
     """,
-    order=0,
     reads={"node"},
     writes={"assignment"},
 )
@@ -316,7 +315,6 @@ class RolloutPart(PinnedVersionPart):
                 own = {name: row[name] for name in ("namespace", "name", "app", "document")}
                 self._sets.put(SET_ASSIGNMENT, key, own, place=place, becomes=becomes)
                 continue
-            self._sets.withdraw(DELETE_ASSIGNMENT, key)
             self._sets.withdraw(SET_ASSIGNMENT, key)
             self._sets.put(PUT_ASSIGNMENT, key, row, place=place, becomes=becomes)
 
@@ -324,14 +322,11 @@ class RolloutPart(PinnedVersionPart):
         self, namespace: str, app: str, nodes: Iterable[str] | None = None
     ) -> None:
         """Forget those of the app, all or those of *nodes*."""
+        which: Parameters = {"namespace": namespace, "app": app}
         if nodes is None:
-            self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
-            return
-        for name in nodes:
-            row: Parameters = {"namespace": namespace, "name": name, "app": app}
-            place = (namespace, name)
-            self._sets.withdraw(PUT_ASSIGNMENT, (*place, app))
-            self._sets.put(DELETE_ASSIGNMENT, (*place, app), row, place=place)
+            self._run(DELETE_ASSIGNMENTS, which)
+        else:
+            self._run(DELETE_ASSIGNMENTS_OF, {**which, "names": json_text(list(nodes))})
 
     def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
         namespace = apps[0].namespace
