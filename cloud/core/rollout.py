@@ -7,9 +7,8 @@ assignment in it, if it has one (`version_for`):
 - without one: the base version, until the rollout is done; then the target version.
 
 An assignment is stored for a node from the moment it is admitted, skipped, or offered the version,
-or if an earlier rollout brought it another version than the base; a node without one waits. Once the
-rollout is done, a node without one is updated (`is_default`), so that only those of exceptional
-nodes are left.
+or if an earlier rollout brought it another version than the base; a node without one waits. Once
+the rollout is done, a node without one is updated (`is_default`): only exceptional nodes have one.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 import msgspec
 
 from cloud.core.listing import ListOptions, Page
-from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, default_assignment
+from cloud.core.rollout import (
+    Assignment,
+    AssignmentState,
+    Rollout,
+    RolloutState,
+    default_assignment,
+)
 from cloud.core.rollout_actions import (
     aborted,
     approved,
