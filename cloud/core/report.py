@@ -14,7 +14,7 @@ from cloud.core.encryption_key import FIELD, EncryptionKey, EncryptionKeyProof
 from cloud.core.offers import OfferReport
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.core.readiness import LONGEST_INTERVAL, Heard
-from cloud.errors import Invalid
+from cloud.errors import Invalid, TooManyRequests, Unavailable
 
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
@@ -44,6 +44,9 @@ NO_CAUSE = "no cause was given"
 
 _INDEFINITE = frozenset({"", "Unknown"})
 """Statuses with which only a cause shows that an app failed."""
+
+_ASKED_AGAIN = tuple(f'"code":"{error.code}"' for error in (TooManyRequests, Unavailable))
+"""Parts of causes that quote an answer of this server with which a node asks again."""
 
 INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
 """Bounds of the report interval that a node may name, in seconds."""
@@ -121,13 +124,15 @@ def refusal_of(app: AppVersion, stats: AppStats | None) -> str:
     """Why the node could not apply *app*; empty where none is reported.
 
     For an app that the node does not name in this version. Stock agents then give a cause beside
-    the version before, which goes on running, or beside no version.
+    the version before, which goes on running, or beside no version. That this server could not
+    answer at that time is no reason: the node asks it again.
     """
     if stats is None or stats.version == app.version:
         return ""
     if stats.version and stats.status == FAILED:
         return ""  # it is of the version before
-    return stats.cause or (NO_CAUSE if stats.status == FAILED else "")
+    cause = stats.cause or (NO_CAUSE if stats.status == FAILED else "")
+    return "" if any(quoted in cause for quoted in _ASKED_AGAIN) else cause
 
 
 def _cause_of(stats: AppStats) -> str:

@@ -22,7 +22,7 @@ AppAt = tuple[str, str]
 """An app in a version."""
 
 _REPORT_EVERY = 0.3
-_ENDED = {"done", "failed", "rolledBack", "superseded", "aborted"}
+_ENDED = {"done", "failed", "paused", "rolledBack", "superseded", "aborted"}
 
 
 class FaultyAgent(StockAgent):

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from starlette.datastructures import Headers
 
 from cloud.core.core_configuration import Mode
 from cloud.core.deploys import APPLY_TICK, EXPIRES_AFTER, Deploy, DeployOutcome
@@ -12,7 +13,8 @@ from cloud.core.explain import AppOutcome, Reason
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.core.version_progress import NodeFailure
-from cloud.errors import NotFound
+from cloud.errors import CloudError, NotFound, TooManyRequests, Unavailable
+from cloud.http.errors import error_response
 from cloud.operations import apps, deploys, nodes
 from cloud.operations.explain import explain_node
 from cloud.operations.overview import failures_of_app, rollout_of_app
@@ -202,6 +204,32 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
         site.report(web)
         assert site.only().outcome is DeployOutcome.CONVERGED
         assert rollout_of_app(tx, NAMESPACE, "web").running == 1
+
+    await store.write(work)
+
+
+@pytest.mark.parametrize("error", [Unavailable("it restarts"), TooManyRequests(1.0)])
+@pytest.mark.parametrize("content", REFUSALS[:2], ids=["new", "version before"])
+async def test_what_this_server_could_not_answer_is_no_failure(
+    store: Store, content: dict[str, Any], error: CloudError
+) -> None:
+    """Stock agents report the error that answered a request for bodies, and ask again."""
+
+    def work(tx: Transaction) -> None:
+        site = DeploySite(tx)
+        site.receive({"apps": [], "appstats": []})
+        web = site.put()
+        assert site.push() == 1
+        answer = error_response(error, {"request-id": "q"}, Headers())
+        cause = f"[{answer.status_code}] {bytes(answer.body).decode()}"
+        stats = [{**own, "cause": cause} for own in content["appstats"]]
+        site.receive(wanted_in({**content, "appstats": stats}, web))
+        assert site.only().outcome is DeployOutcome.PENDING
+        rollout = rollout_of_app(tx, NAMESPACE, "web")
+        assert (rollout.selected, rollout.failed, rollout.pending) == (1, 0, 1)
+        assert failures_of_app(tx, rollout.app) == []
+        site.report(web)
+        assert site.only().outcome is DeployOutcome.CONVERGED
 
     await store.write(work)
 
