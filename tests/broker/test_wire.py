@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import MalformedPacket
-from broker.handler import run_now
 from broker.wire import (
     MAX_REMAINING_LENGTH,
     encoded_topic,
@@ -15,6 +14,7 @@ from broker.wire import (
     publish_bytes,
     read_publish,
 )
+from tests.broker.amqtt_packets import run_now
 
 topics = st.text(st.characters(exclude_characters="+#", exclude_categories=["Cs"]), min_size=1)
 
