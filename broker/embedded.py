@@ -1,8 +1,8 @@
-"""The hub in this process (docs/decisions/0001-embedded-hub-on-amqtt.md, 0046).
+"""The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
 
 From the socket inwards: `listener` (TCP, TLS, admission) with `handshakes` (their order and
 number), `connection` (packets and limits) with `wire`, `read_buffers`, `write_buffer` and
-`deadlines`, `handler` (rare packets), `inbox` (the queue of `receive`) with `fair_queue` and
+`deadlines`, `handler` (the parts of amqtt), `inbox` (the queue of `receive`) with `fair_queue` and
 `node_budgets`, `connection_registry` (open connections); `limits` has every limit and refusal.
 """
 

@@ -18,9 +18,9 @@ from broker.handler import (
     UNAVAILABLE,
     WRONG_IDENTITY,
     WRONG_VERSION,
-    NodeHandler,
     WrongVersion,
     connack,
+    no_plugins,
     read_connect,
 )
 from broker.handshakes import Handshake, HandshakeLimiter
@@ -67,6 +67,7 @@ class Listener:
         self._on_refused = on_refused
         self._buffers = buffers
         self._write_budget = write_budget
+        self._plugins = no_plugins()
         self._connections: set[NodeConnection] = set()  # from TCP accept to the end
         self._handshakes = HandshakeLimiter(limits)
         self._admissions: set[asyncio.Task[None]] = set()
@@ -193,18 +194,19 @@ class Listener:
         if body is None:
             return
         try:
-            asked = read_connect(body)
+            handler, session = read_connect(body, self._plugins)
         except WrongVersion as error:
             raise ConnectionRefused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
             raise ConnectionRefused(Refusal.MALFORMED) from error
-        node_id, shown = _identity(connection, asked.client_id)
+        node_id, shown = _identity(connection, session.client_id or "")
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
         self._registry.expect(node_id, connection)
         try:
             await self._ask_gate(node_id, shown)
             if connection.is_closed:
                 return
+            handler.serve(connection, session)
             connection.node_id = node_id
             if not self._registry.admit(node_id, connection):
                 raise ConnectionRefused(Refusal.REPLACED)
@@ -213,8 +215,8 @@ class Listener:
         connection.send(connack(ACCEPTED))
         ends = certificate_end(connection.transport)
         connection.open(
-            NodeHandler(node_id, connection),
-            asked.keep_alive,
+            handler,
+            session.keep_alive,
             certificate_left=lambda: (ends - self._clock()).total_seconds(),
         )
 

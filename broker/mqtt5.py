@@ -8,13 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from broker.errors import MalformedPacket
-from broker.wire import (
-    MAX_REMAINING_LENGTH,
-    encoded_topic,
-    frame_at,
-    packet_bytes,
-    variable_bytes,
-)
+from broker.wire import MAX_REMAINING_LENGTH, encoded_topic, frame_at
 
 PINGREQ = b"\xc0\x00"
 
@@ -116,39 +110,37 @@ def connect_bytes(
     )
     flags = b"\x02" if clean_start else b"\x00"
     head = b"\x00\x04MQTT\x05" + flags + keep_alive.to_bytes(2)
-    return packet_bytes(
-        0x10, head, variable_bytes(len(properties)), properties, encoded_topic(client_id)
-    )
+    return _packet(0x10, head, _variable(len(properties)), properties, encoded_topic(client_id))
 
 
 def subscribe_bytes(packet_id: int, filters: Iterable[str]) -> bytes:
     """Write a SUBSCRIBE at QoS 1 (3.8)."""
     asked = b"".join(encoded_topic(each) + b"\x01" for each in filters)
-    return packet_bytes(0x82, packet_id.to_bytes(2), b"\x00", asked)
+    return _packet(0x82, packet_id.to_bytes(2), b"\x00", asked)
 
 
 def unsubscribe_bytes(packet_id: int, filters: Iterable[str]) -> bytes:
     """Write an UNSUBSCRIBE (3.10)."""
-    return packet_bytes(0xA2, packet_id.to_bytes(2), b"\x00", *map(encoded_topic, filters))
+    return _packet(0xA2, packet_id.to_bytes(2), b"\x00", *map(encoded_topic, filters))
 
 
 def publish_bytes(topic: str, payload: bytes) -> bytes:
     """Write a PUBLISH at QoS 0 (3.3)."""
-    return packet_bytes(0x30, encoded_topic(topic), b"\x00", payload)
+    return _packet(0x30, encoded_topic(topic), b"\x00", payload)
 
 
 def acknowledged_publish_bytes(topic: str, packet_id: int, payload: bytes, expiry: int) -> bytes:
     """Write a PUBLISH at QoS 1 that the broker delivers within *expiry* seconds (3.3.2.3.3)."""
     properties = b"\x05\x02" + expiry.to_bytes(4)
-    return packet_bytes(0x32, encoded_topic(topic), packet_id.to_bytes(2), properties, payload)
+    return _packet(0x32, encoded_topic(topic), packet_id.to_bytes(2), properties, payload)
 
 
 def disconnect_bytes(reason: int = 0, *, session_expiry: int | None = None) -> bytes:
     """Write a DISCONNECT (3.14); *session_expiry*, in seconds, replaces that of CONNECT."""
     if session_expiry is not None:
         properties = _SESSION_EXPIRY.to_bytes(1) + session_expiry.to_bytes(4)
-        return packet_bytes(0xE0, reason.to_bytes(1), variable_bytes(len(properties)), properties)
-    return packet_bytes(0xE0, reason.to_bytes(1)) if reason else b"\xe0\x00"
+        return _packet(0xE0, reason.to_bytes(1), _variable(len(properties)), properties)
+    return _packet(0xE0, reason.to_bytes(1)) if reason else b"\xe0\x00"
 
 
 class PacketReader:
@@ -206,6 +198,24 @@ class PacketReader:
         rest = self._parts[0][self._at :]
         self._parts = [b"".join((rest, *self._parts[1:]))]
         self._at, self._size = 0, len(self._parts[0])
+
+
+def _packet(first: int, *parts: bytes) -> bytes:
+    length = sum(map(len, parts))
+    return b"".join((first.to_bytes(1), _variable(length), *parts))
+
+
+def _variable(number: int) -> bytes:
+    """Write a variable byte integer (1.5.5)."""
+    if number < 128:
+        return number.to_bytes(1)
+    if number > MAX_REMAINING_LENGTH:
+        raise ValueError(f"{number} bytes do not fit an MQTT packet")
+    written = bytearray()
+    while number:
+        number, low = number >> 7, number & 0x7F
+        written.append(low | 0x80 if number else low)
+    return bytes(written)
 
 
 def _read_variable(data: bytes, start: int, end: int) -> tuple[int, int]:

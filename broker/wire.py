@@ -1,6 +1,7 @@
 """The few bytes of MQTT 3.1.1 that travel often: packet lengths, PUBLISH, PUBACK.
 
-Section numbers are those of the OASIS standard. `broker.handler` has what is rare.
+Section numbers are those of the OASIS standard. Everything rare (CONNECT, SUBSCRIBE, ...) is read
+and written by amqtt's packet classes.
 """
 
 from broker.errors import MalformedPacket
@@ -63,28 +64,18 @@ def encoded_topic(topic: str) -> bytes:
 
 def publish_bytes(topic: bytes, payload: bytes) -> bytes:
     """Write a QoS 0 PUBLISH; *topic* is what `encoded_topic` gave."""
-    return packet_bytes(0x30, topic, payload)
+    length = len(topic) + len(payload)
+    if length < 128:
+        return b"".join((b"\x30", length.to_bytes(1), topic, payload))
+    if length > MAX_REMAINING_LENGTH:
+        raise ValueError(f"a payload of {len(payload)} bytes does not fit an MQTT packet")
+    header = bytearray((0x30,))
+    while length:
+        length, low = length >> 7, length & 0x7F
+        header.append(low | 0x80 if length else low)
+    return b"".join((header, topic, payload))
 
 
 def puback_bytes(packet_id: int) -> bytes:
     """Write a PUBACK."""
     return b"\x40\x02" + packet_id.to_bytes(2)
-
-
-def packet_bytes(first_byte: int, *parts: bytes) -> bytes:
-    """Write a packet whose body consists of *parts*; ValueError if it is too long for MQTT."""
-    length = sum(map(len, parts))
-    return b"".join((first_byte.to_bytes(1), variable_bytes(length), *parts))
-
-
-def variable_bytes(number: int) -> bytes:
-    """Write a length, of 7 bits a byte (2.2.3); ValueError if it is more than MQTT knows."""
-    if number < 128:
-        return number.to_bytes(1)
-    if number > MAX_REMAINING_LENGTH:
-        raise ValueError(f"a length of {number} bytes does not fit an MQTT packet")
-    written = bytearray()
-    while number:
-        number, low = number >> 7, number & 0x7F
-        written.append(low | 0x80 if number else low)
-    return bytes(written)

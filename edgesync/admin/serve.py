@@ -95,6 +95,7 @@ def serve(file: Path | None, **flags: Any) -> None:
     to_stderr.setFormatter(BoundedFormatter(LOG_FORMAT))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[to_stderr])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
+    logging.getLogger("amqtt").setLevel(logging.WARNING)
     try:
         with (
             tuned_interpreter(),

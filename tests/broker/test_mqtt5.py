@@ -141,7 +141,7 @@ def test_a_payload_that_fits_no_packet_is_not_written() -> None:
         def __len__(self) -> int:
             return MAX_REMAINING_LENGTH
 
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="do not fit"):
         publish_bytes("a", Endless())
 
 

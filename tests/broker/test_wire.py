@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import MalformedPacket
+from broker.handler import run_now
 from broker.wire import (
     MAX_REMAINING_LENGTH,
     encoded_topic,
@@ -14,7 +15,6 @@ from broker.wire import (
     publish_bytes,
     read_publish,
 )
-from tests.broker.amqtt_packets import run_now
 
 topics = st.text(st.characters(exclude_characters="+#", exclude_categories=["Cs"]), min_size=1)
 
