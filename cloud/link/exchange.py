@@ -83,6 +83,8 @@ class NodeRequest:
     outcome: RequestOutcome = None
     # The deploy that the request, a report, has ended.
     ended: Deploy | None = None
+    # Bytes of its response to a desire, as JSON.
+    size: int = 0
     is_done: bool = False
 
     def require(self, check: Callable[[Transaction], None]) -> None:
@@ -324,6 +326,6 @@ def _outcome_of(request: NodeRequest, tx: Transaction) -> tuple[RequestOutcome, 
     except CloudError as error:
         answer = error
     if isinstance(answer, Reply):
-        request.ended = answer.ended
+        request.ended, request.size = answer.ended, answer.size
         return answer.message, answer.size
     return answer, 0

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Admission = Callable[[Transaction, str, datetime], None]
 """Raises what a node is refused with that may not speak now."""
 
-DESIRES = 32
+DESIRES = 128
 """Desires of as many nodes answered together at most; fewer where their answers are large."""
 
 RETRY_SECONDS = 1.0
@@ -196,10 +196,13 @@ class NodeInbox:
         return received.is_held
 
     async def _payload_of(self, received: _Received, now: datetime) -> bytes | None:
-        """The answer as bytes; to a desire on a thread, as it may be large."""
+        """The answer as bytes; a long one on a thread."""
         if received.inbound.channel is not Channel.DESIRE:
             return self._payload(received, now)
-        payload = await asyncio.to_thread(self._payload, received, now)
+        if received.request is not None and received.request.size >= LONG_BYTES:
+            payload = await asyncio.to_thread(self._payload, received, now)
+        else:
+            payload = self._payload(received, now)
         self._desires.answered(received.inbound.node_id, len(payload or b""))
         return payload
 
