@@ -15,7 +15,7 @@ from rich.table import Table
 _LEAST_WIDTH = 150  # columns; in fewer the table cannot be read
 
 LIGHT = "light nodes"
-"""Nodes of `edgesync.bench.nodes`: the whole protocol, nothing on disk."""
+"""Nodes of `edgesync.bench.light_node`: the whole protocol, nothing on disk."""
 FULL = "simulated nodes"
 """Nodes of `edgesync sim`, with files and timers."""
 DEVICES = "activating devices"

@@ -33,7 +33,7 @@ from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.transaction import Store, Transaction
 from cloud.store.witness import load_or_create_witness
-from edgesync.bench.nodes import report_content
+from edgesync.bench.light_node import report_content
 from edgesync.interpreter import tuned_interpreter
 
 APP = "web"

@@ -23,6 +23,7 @@ import httpx
 import psutil
 
 from broker.ports import free_port
+from edgesync.bench.seeding import seed
 
 PATIENCE_SECONDS = 60.0
 """For any process to be ready."""
@@ -47,6 +48,11 @@ class Layout:
         }[self.broker]
         database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         return f"{broker}, {database}, {self.servers} server{'s' if self.servers > 1 else ''}"
+
+    @property
+    def what_nodes_connect_to(self) -> str:
+        """The program that has the connections."""
+        return "the server" if self.broker == "embedded" else "Mosquitto"
 
     def missing(self, path: str) -> str:
         """The missing requirements, programs on *path* among them; empty if there are none."""
@@ -170,19 +176,27 @@ class PostgresProcess:
 class BenchSite:
     """Owns the processes of one layout; made by `open_site`."""
 
-    def __init__(self, layout: Layout, directory: Path, nodes: int) -> None:
+    def __init__(
+        self, layout: Layout, directory: Path, nodes: int, *, seeded: bool = False
+    ) -> None:
         self.layout = layout
         self.directory = directory
         self.servers: list[BenchServer] = []
         self.database = PostgresProcess("", "")
         self._nodes = nodes
+        self._seeded = seeded
         self._broker: subprocess.Popen[bytes] | None = None
         self._ports = (free_port(), free_port())  # of the broker: for nodes, for servers
 
     @property
-    def node_port(self) -> int:
-        """Where nodes connect."""
-        return int(self.servers[0].ready["mqtt"].rsplit(":", 1)[1])
+    def node_ports(self) -> Sequence[int]:
+        """Where nodes connect, in turns."""
+        return [int(self.servers[0].ready["mqtt"].rsplit(":", 1)[1])]
+
+    @property
+    def nodes_directory(self) -> Path:
+        """Keys and certificates of nodes."""
+        return self.directory / "nodes"
 
     @property
     def memory_bytes(self) -> dict[str, int]:
@@ -213,6 +227,9 @@ class BenchSite:
         if self.layout.broker == "mosquitto":
             self._configure_broker()
             self._start_broker()
+        if self._seeded:
+            data = self.directory / "server-0"
+            seed(data, self.database.url, self._nodes, self.nodes_directory)
         for number in range(self.layout.servers):
             data = self.directory / f"server-{number}"
             if number:
@@ -291,10 +308,15 @@ class BenchSite:
 
 
 @contextlib.contextmanager
-def open_site(layout: Layout, directory: Path, nodes: int) -> Iterator[BenchSite]:
-    """Everything *layout* names, in *directory*, for so many nodes."""
+def open_site(
+    layout: Layout, directory: Path, nodes: int, *, seeded: bool = False
+) -> Iterator[BenchSite]:
+    """Everything *layout* names, in *directory*, for so many nodes.
+
+    Where *seeded* they are in the database, and what they connect with in `nodes_directory`.
+    """
     with contextlib.ExitStack() as stack:
-        site = BenchSite(layout, directory, nodes)
+        site = BenchSite(layout, directory, nodes, seeded=seeded)
         site.start(stack)
         yield site
 

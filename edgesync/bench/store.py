@@ -13,7 +13,7 @@ from cloud.opening import open_store
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.transaction import Transaction
 from cloud.store.witness import load_or_create_witness
-from edgesync.bench.nodes import report_content
+from edgesync.bench.light_node import report_content
 
 _NAMESPACE = "alone"
 _HELD = {"bench": "1"}

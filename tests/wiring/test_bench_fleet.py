@@ -3,13 +3,16 @@
 import json
 from typing import Any, ClassVar
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from broker.messages import Encoding, Message, decode_message, encode_message
+from edgesync.bench.clients import merged
 from edgesync.bench.figures import Figure, compared, print_comparison
 from edgesync.bench.fleet import OTHERS, command, measurable
-from edgesync.bench.nodes import Flood, report_content
+from edgesync.bench.light_node import Flood, report_content
+from edgesync.bench.open_files import SPARE_FILES, allow_connections, most_files
 from edgesync.bench.site import Layout
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.postgres import NEEDS_POSTGRES
@@ -124,6 +127,36 @@ def test_reports_are_measured_on_other_layouts_or_skipped_with_a_reason() -> Non
         [],
         ["embedded hub, PostgreSQL, 1 server: PostgreSQL is not installed"],
     )
+
+
+def test_nodes_can_be_put_into_the_database_instead_of_being_activated() -> None:
+    found, skipped = figures("--seeded", "--no-others")
+    assert [one["name"] for one in found] == [FIGURES[1], FIGURES[2]]
+    assert skipped == []
+    memory, update = (one["details"] for one in found)
+    assert {"server MB in all", "load generator kB/node", "machine kB/node"} < set(memory)
+    assert memory["connected and reconciled, nodes/s"] > 0
+    assert 0 < found[1]["value"] <= update["last s"]
+
+
+def test_processes_of_nodes_answer_as_one() -> None:
+    answers = [
+        {"times": [1.0, 3.0], "seconds": 2.0, "cores": 0.5},
+        {"times": [2.0], "seconds": 1.0, "cores": 0.25},
+    ]
+    assert merged(answers) == {"times": [1.0, 2.0, 3.0], "seconds": 2.0, "cores": 0.75}
+
+
+def test_connections_beyond_the_limit_of_open_files_are_refused_by_name() -> None:
+    allow_connections(1, "the server")
+    with pytest.raises(click.ClickException, match=r"^Mosquitto needs \d+ open files .* raise it"):
+        allow_connections(most_files() - SPARE_FILES + 1, "Mosquitto")
+
+
+def test_more_nodes_than_can_be_activated_soon_have_to_be_seeded() -> None:
+    result = CliRunner().invoke(command, ["--nodes", "10001"])
+    assert result.exit_code == 2
+    assert "--seeded" in result.output
 
 
 def test_servers_that_cannot_be_alike_are_refused() -> None:
