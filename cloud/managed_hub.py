@@ -18,10 +18,13 @@ from certs.authority import Authority
 from certs.pem_files import write_file
 from cloud.config import BadSettings, Settings
 from cloud.jobs.revocation_lists import RevocationLists
-from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
-
-DIRECTORY = "broker"
-"""The broker's files in the data directory, written anew at each start."""
+from cloud.opened_hub import (
+    BROKER_DIRECTORY,
+    OpenedHub,
+    add_client_metrics,
+    attachment,
+    managed_crl_file,
+)
 
 _SOCKET = "socket"
 _SOCKET_BYTES = 107
@@ -52,7 +55,7 @@ async def open_managed_hub(
         program = find_mosquitto()
     except BrokerMissing as error:
         raise _not_installed(error) from error
-    directory = (settings.data_dir / DIRECTORY).resolve()
+    directory = (settings.data_dir / BROKER_DIRECTORY).resolve()
     listening = directory / _SOCKET
     if len(os.fsencode(listening)) > _SOCKET_BYTES:
         raise BadSettings(f"data_dir: the path of {listening} is too long for a socket")
@@ -97,11 +100,6 @@ async def open_managed_hub(
             client=hub,
             reload=managed.reload,
         )
-
-
-def managed_crl_file(settings: Settings) -> Path:
-    """Where a managed broker reads the list of revoked certificates."""
-    return settings.crl_file or settings.data_dir.resolve() / DIRECTORY / "crl.pem"
 
 
 def _not_installed(error: BrokerMissing) -> BadSettings:

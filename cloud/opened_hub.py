@@ -2,12 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from broker.client import ClientHub
 from broker.hub import Hub
+from cloud.config import Settings
 from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.measures import add_hub_metrics
+
+if TYPE_CHECKING:  # an embedded hub does not load it
+    from broker.client import ClientHub
+
+BROKER_DIRECTORY = "broker"
+"""The files of a managed broker in the data directory, written anew at each start."""
 
 Check = Callable[[], Awaitable[None]]
 """Raises Unavailable while something is not ready."""
@@ -26,7 +34,7 @@ class OpenedHub:
     """Whether a node has a connection; None where only the broker knows."""
     add_metrics: Callable[[Metrics], None]
     """Adds the metrics of the hub."""
-    client: ClientHub | None = None
+    client: "ClientHub | None" = None
     """The hub where it is a client of a broker."""
     server_id: str = ""
     """Name of this server to a broker that others share."""
@@ -34,13 +42,13 @@ class OpenedHub:
     """Has a managed broker read certificate and revocation list again; connections stay."""
 
 
-def add_client_metrics(hub: ClientHub, metrics: Metrics) -> None:
+def add_client_metrics(hub: "ClientHub", metrics: Metrics) -> None:
     """Metrics of a server on a broker; the broker has its own of connections."""
     add_hub_metrics(metrics, lambda: hub.queued_count)
     metrics.limits.add_source(lambda: {"broker_unwritten_bytes": hub.unsent_count})
 
 
-def attachment(hub: ClientHub) -> Check:
+def attachment(hub: "ClientHub") -> Check:
     """Raises Unavailable while the broker is not connected."""
 
     async def check() -> None:
@@ -48,3 +56,8 @@ def attachment(hub: ClientHub) -> Check:
             raise Unavailable("the broker is not connected")
 
     return check
+
+
+def managed_crl_file(settings: Settings) -> Path:
+    """Where a managed broker reads the list of revoked certificates."""
+    return settings.crl_file or settings.data_dir.resolve() / BROKER_DIRECTORY / "crl.pem"

@@ -6,32 +6,27 @@ servers that are all alike (docs/operations/several-servers.md).
 
 import contextlib
 import os
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.client import BrokerAddress, open_client_hub
-from broker.configuration import SERVER_NAME
 from broker.embedded import open_embedded_hub
 from broker.hub import Gate, OnRefused
 from broker.limits import HubLimits
 from certs.authority import Authority
-from certs.files import RETIRED, load_or_create_authority, new_broker_certificate
-from certs.tls import client_context
-from cloud.config import BadSettings, Settings, broker_address
+from certs.files import RETIRED, load_or_create_authority
+from cloud.config import BadSettings, Settings
 from cloud.http.metrics import Metrics
 from cloud.jobs.integrity import IntegrityCheck
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.jobs.source_reader import ReadFields, SourceReader
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
-from cloud.managed_hub import open_managed_hub
-from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
+from cloud.opened_hub import OpenedHub
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.key_encryption import (
     KeyEncryption,
@@ -178,23 +173,16 @@ async def open_hub(
     *revocations* are for a managed broker.
     """
     if settings.has_managed_broker:
+        from cloud.managed_hub import open_managed_hub  # loads psutil and the MQTT client
+
         async with open_managed_hub(settings, authority, revocations) as opened:
             yield opened
         return
     if settings.broker:
-        broker = _broker(settings, authority, api_port, clock())
-        host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
-        async with open_client_hub(broker) as hub:
-            yield OpenedHub(
-                hub,
-                (host, port),
-                port,
-                {"broker": attachment(hub)},
-                lambda _: None,
-                partial(add_client_metrics, hub),
-                client=hub,
-                server_id=broker.client_id,
-            )
+        from cloud.client_hub import open_broker_hub  # loads the MQTT client
+
+        async with open_broker_hub(settings, authority, api_port, now=clock()) as opened:
+            yield opened
         return
     async with contextlib.AsyncExitStack() as stack:
         opening = open_embedded_hub(
@@ -254,16 +242,3 @@ def open_metrics(
     add_certificate_metrics(metrics, store, clock, ends)
     add_store_metrics(metrics, store, clock, timer)
     return Measures(metrics)
-
-
-def _broker(
-    settings: Settings, authority: Authority, api_port: int, now: datetime
-) -> BrokerAddress:
-    host, port = broker_address("broker", settings.broker)
-    files = new_broker_certificate(settings.data_dir / "ca", authority, SERVER_NAME, now=now)
-    return BrokerAddress(
-        host=host,
-        port=port,
-        client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",
-        tls=client_context(authority.root_pem, files.certificate_file, files.key_file),
-    )

@@ -60,8 +60,7 @@ from cloud.link.sync import sync_app
 from cloud.listening import (
     server_names,
 )
-from cloud.managed_hub import managed_crl_file
-from cloud.opened_hub import OpenedHub
+from cloud.opened_hub import OpenedHub, managed_crl_file
 from cloud.opened_identity import open_identity
 from cloud.opening import (
     Keys,

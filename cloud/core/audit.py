@@ -5,6 +5,7 @@ entries and not the key can neither change, remove, put in nor reorder one. What
 end shows against a head that was noted elsewhere.
 """
 
+import functools
 import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
+from cloud.core.kind import ResourceKind
 from cloud.core.kinds import KINDS
 
 TEXT_LIMIT = 200
@@ -111,7 +113,12 @@ class Action(StrEnum):
 
 def actions() -> frozenset[str]:
     """Everything that can be done; there is nothing else in the log."""
-    return frozenset(Action) | {f"{kind.logged_as}.{verb}" for kind in KINDS for verb in kind.verbs}
+    return _actions(tuple(KINDS))
+
+
+@functools.cache
+def _actions(kinds: tuple[ResourceKind, ...]) -> frozenset[str]:
+    return frozenset(Action) | {f"{kind.logged_as}.{verb}" for kind in kinds for verb in kind.verbs}
 
 
 def is_look(action: str) -> bool:

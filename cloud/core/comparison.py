@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import yaml
 
 from cloud.core.changes import cut
 from cloud.core.mask import MASK, Hidden, masked
@@ -57,7 +56,9 @@ def text_of_changes(
     was, now = _shown(before, "", frozenset()), _shown(after, "", differing)
     if any(len(msgspec.json.encode(state)) > TEXT_LIMIT for state in (was, now)):
         return ""
-    was_lines, now_lines = _lines(was), _lines(now)
+    from cloud.core.state_text import lines_of  # loads YAML, which no start needs
+
+    was_lines, now_lines = lines_of(was), lines_of(now)
     if max(len(was_lines), len(now_lines)) > LINE_LIMIT:
         return ""
     lines = difflib.unified_diff(was_lines, now_lines, *names, lineterm="")
@@ -124,22 +125,3 @@ def _shown(value: Any, path: str, differing: frozenset[str] | set[str]) -> Any:
         return masked(value)
     shown = [_shown(inner, where, differing) for where, inner in members.items()]
     return dict(zip(value, shown, strict=True)) if isinstance(value, Mapping) else shown
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, so that lines can be compared."""
-
-
-def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def _lines(state: Mapping[str, Any] | None) -> list[str]:
-    if state is None:
-        return []
-    text = yaml.dump(state, Dumper=_Dumper, allow_unicode=True, width=10**6)
-    return text.rstrip("\n").split("\n")

@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 PROBLEM = "application/problem+json"
-EVENT_STREAM = "text/event-stream"
+YAML = "application/yaml"
+YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml"})
+"""Names of it: the registered one (RFC 9512), and those from before there was one."""
 
 
 def json_response(

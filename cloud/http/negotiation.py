@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence, Set
 
-from cloud.http.answers import JSON, PROBLEM
-from cloud.http.yaml_text import MEDIA_TYPES
+from cloud.http.answers import JSON, PROBLEM, YAML_TYPES
 
 _WEIGHT = re.compile(r"[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*")
 
@@ -20,7 +19,7 @@ def prefers_problem(accept: Sequence[str]) -> bool:
 
 def prefers_yaml(accept: Sequence[str]) -> bool:
     """Return whether the lines of an Accept header name YAML, and want it, as `prefers_problem`."""
-    return _prefers(accept, MEDIA_TYPES)
+    return _prefers(accept, YAML_TYPES)
 
 
 def _prefers(accept: Sequence[str], media_types: Set[str]) -> bool:

@@ -16,7 +16,7 @@ from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
 from cloud.errors import Invalid, TooLarge
 from cloud.http.addresses import Network, client_address, is_in
-from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml, place_in_yaml
+from cloud.http.answers import YAML_TYPES
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes in a request's body, unless a handler sets another limit."""
@@ -124,7 +124,9 @@ async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) ->
 async def read_object(request: Request) -> dict[str, Any]:
     """Body of the request, an object in JSON, or in YAML by its Content-Type."""
     body = await read_body(request)
-    if media_type_of(request) in MEDIA_TYPES:
+    if media_type_of(request) in YAML_TYPES:
+        from cloud.http.yaml_text import decode_yaml  # loads YAML, which no start needs
+
         request.scope[_YAML_KEY] = body
         # Reading YAML takes long; others are answered meanwhile.
         return convert(await asyncio.to_thread(decode_yaml, body), dict[str, Any])
@@ -138,6 +140,8 @@ async def locate(request: Request, error: Invalid) -> None:
     body: bytes | None = request.scope.get(_YAML_KEY)
     if body is None or error.line or not error.field:
         return
+    from cloud.http.yaml_text import place_in_yaml  # loaded by `read_object`
+
     place = await asyncio.to_thread(place_in_yaml, body, error.field)
     if place is not None:
         error.line, error.column = place

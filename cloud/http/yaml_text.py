@@ -17,10 +17,6 @@ import yaml
 from cloud.core.decoding import DEPTH_LIMIT
 from cloud.errors import Invalid, TooManyValues
 
-YAML = "application/yaml"
-MEDIA_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml"})
-"""Names of it: the registered one (RFC 9512), and those from before there was one."""
-
 EVENTS_LIMIT = 20_000
 """Keys, values and ends of lists and maps in one body; libyaml takes 3 us for each (measured)."""
 

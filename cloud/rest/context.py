@@ -28,11 +28,17 @@ from cloud.errors import (
     TooManyValues,
     UnknownMediaType,
 )
-from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
+from cloud.http.answers import (
+    JSON,
+    MERGE_PATCH,
+    YAML,
+    YAML_TYPES,
+    json_response,
+    not_modified_response,
+)
 from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
-from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.kinds import Writing
 from cloud.operations.node_scope import NodeScope
 from cloud.operations.plans import DryRunComplete
@@ -135,7 +141,7 @@ class RequestContext:
 
     async def patch(self, *, ignored: frozenset[str]) -> dict[str, Any]:
         """The body, a merge patch, without the fields that the server sets itself."""
-        if media_type_of(self.request) not in {MERGE_PATCH, JSON, *MEDIA_TYPES}:
+        if media_type_of(self.request) not in {MERGE_PATCH, JSON, *YAML_TYPES}:
             raise UnknownMediaType(MERGE_PATCH, JSON)
         patch = await self._sent(ignored)
         check_depth("", patch)
@@ -383,5 +389,7 @@ async def answer_response(
     """*answer* in the form that the caller asks for: JSON, or YAML where that is named."""
     if not prefers_yaml(request.headers.getlist("accept")):
         return json_response(answer, headers=headers)
+    from cloud.http.yaml_text import encode_yaml  # loads YAML, which no start needs
+
     text = await asyncio.to_thread(encode_yaml, answer)
     return Response(text, headers={**(headers or {}), "Vary": "Accept"}, media_type=YAML)

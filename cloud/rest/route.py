@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud.core.audit import actions
+from cloud.core.kind import ResourceKind
 from cloud.core.kinds import KINDS
 from cloud.core.permissions import Permission, known_permissions, least_role
 from cloud.core.roles import Role
@@ -106,10 +107,15 @@ def _plural(word: str) -> str:
 
 def _logged_as() -> Mapping[tuple[str, ...], str]:
     """The kinds in the audit log at each place, by the words of its path."""
+    return _places(tuple(KINDS))
+
+
+@functools.cache
+def _places(kinds: tuple[ResourceKind, ...]) -> Mapping[tuple[str, ...], str]:
     return {
         **{
             (*kind.path.split("/")[2:], *((kind.word,) if kind.parent else ())): kind.logged_as
-            for kind in KINDS
+            for kind in kinds
         },
         ("nodes", "commands"): "command",
         ("nodes", "properties"): "properties",

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cloud.managed_hub import DIRECTORY
+from cloud.opened_hub import BROKER_DIRECTORY as DIRECTORY
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cloud.core.decoding import VALUES_LIMIT
-from cloud.http.yaml_text import EVENTS_LIMIT, YAML
+from cloud.http.answers import YAML
+from cloud.http.yaml_text import EVENTS_LIMIT
 from cloud.rest.routes import ROUTES
 from tests.rest.conftest import APP, CONFIG, NODE, ApiCaller, World, describe
 

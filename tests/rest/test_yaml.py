@@ -3,7 +3,7 @@
 import httpx
 import yaml
 
-from cloud.http.yaml_text import YAML
+from cloud.http.answers import YAML
 from tests.rest.conftest import CONFIG, NODE, ApiCaller, describe
 
 IN_YAML = {"Content-Type": YAML}
