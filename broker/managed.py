@@ -105,21 +105,26 @@ class ManagedBroker:
     async def start(self, patience: float) -> None:
         """Start it and wait until it listens; BrokerNotStarted after *patience* seconds.
 
+        That has the last line of an attempt that ended: another one may have logged less by then.
         BrokerMissing if it does not start and is older than version 2.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
+        reason = ""
         for attempt in itertools.count():
             process = await self._launch()
             while process.returncode is None and loop.time() < deadline:
                 if _accepts(self._listening):
                     return
                 self._last_line = await _line_of(process, _LOOK_SECONDS) or self._last_line
+            has_ended = process.returncode is not None
             await self.stop()
+            if has_ended or not reason:
+                reason = self._last_line
             if not attempt:
                 await check_version(self._program)
             if loop.time() > deadline:
-                raise BrokerNotStarted(self._last_line or "it does not listen")
+                raise BrokerNotStarted(reason or "it does not listen")
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def run(self) -> None:

@@ -19,6 +19,7 @@ from tests.broker.conftest import Connect
 from tests.broker.managed import running_managed, write_certificate
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.broker.node import DEADLINE, HubNode, until
+from tests.deadlines import UNIT
 
 pytestmark = NEEDS_MOSQUITTO
 
@@ -135,8 +136,32 @@ async def test_a_port_that_is_taken_is_an_error_with_its_reason(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BrokerNotStarted, match="Address already in use"):
-            async with running_managed(tmp_path, authority, port=port, start_seconds=1):
+            async with running_managed(tmp_path, authority, port=port, start_seconds=2 * UNIT):
                 pass
+
+
+STARTS = """#!/bin/sh
+[ "$1" != -h ] || { echo mosquitto version 2.0.11; exit 3; }
+[ -e started ] || { touch started; echo "Error: Address already in use" >&2; exit 1; }
+echo "Warning: Mosquitto should not be run as root" >&2
+touch started-again
+exec sleep 60
+"""
+
+
+async def test_the_reason_is_that_of_an_attempt_that_ended(tmp_path: Path) -> None:
+    """The second one has logged a warning, and is neither up nor over at the deadline."""
+    program = tmp_path / "mosquitto"
+    program.write_text(STARTS)
+    program.chmod(0o755)
+    place = tmp_path / "broker"
+    opening = open_managed_broker(
+        str(program), place, {}, listening=tmp_path / "socket", start_seconds=2 * UNIT
+    )
+    with pytest.raises(BrokerNotStarted, match="Address already in use"):
+        async with opening:
+            pass
+    assert (place / "started-again").exists()
 
 
 async def test_what_is_no_mosquitto_is_reported(tmp_path: Path) -> None:
