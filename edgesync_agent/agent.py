@@ -19,7 +19,7 @@ from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.consent import CONSENT_FILE, ConsentFile
 from edgesync_agent.encryption import EncryptionKeys
 from edgesync_agent.errors import HubConnectionLost
-from edgesync_agent.files import write_private
+from edgesync_agent.files import replace_file
 from edgesync_agent.https import learn_time
 from edgesync_agent.kernel import reap_children
 from edgesync_agent.link import AgentLink
@@ -187,7 +187,8 @@ class _Session:
         if not self.node.answered:
             return
         if not (self.home / "reported").exists():
-            write_private(self.home / "reported", self.identity["nodeId"].encode())
+            # `wait` reads it as soon as it is there.
+            replace_file(self.home / "reported", self.identity["nodeId"].encode())
         self.updates.confirm()
         self.node.keys = self.keys
         if self.updates.answer:

@@ -49,11 +49,14 @@ def stop(home: Path) -> bool:
 def wait(home: Path) -> str:
     """Wait until the agent of *home* has reported in; the node's id."""
     deadline = time.monotonic() + PATIENCE
-    while not (home / "reported").exists():
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            # Empty while an agent of an earlier version writes it.
+            if node := (home / "reported").read_text():
+                return node
         if time.monotonic() > deadline:
             raise AgentError("the agent has not reported in; see its log")
         time.sleep(0.05)
-    return (home / "reported").read_text()
 
 
 @contextlib.contextmanager

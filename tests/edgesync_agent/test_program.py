@@ -5,10 +5,12 @@ import io
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import edgesync_agent
 from cloud.link.installer import agent_program
+from edgesync_agent import agent_process
 from tests.edgesync_agent.oldest import NEEDS_PYTHON_3_8, PYTHON_3_8
 
 SOURCES = sorted(Path(edgesync_agent.__file__).parent.glob("*.py"))
@@ -105,3 +107,11 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
         assert refused.returncode == 1
         assert refused.stderr.startswith("edgesync: ")
         assert "Traceback" not in refused.stderr
+
+
+def test_waiting_for_the_report_ends_once_the_node_is_written(tmp_path: Path) -> None:
+    (tmp_path / "reported").touch()  # as between its creation and what is written to it
+    with ThreadPoolExecutor(1) as threads:
+        waited = threads.submit(agent_process.wait, tmp_path)
+        (tmp_path / "reported").write_text("default.n1")
+        assert waited.result(agent_process.PATIENCE) == "default.n1"
