@@ -56,6 +56,10 @@ class HubLimits:
     """For a peer to answer the end of TLS; then the socket is closed under it."""
 
 
+MAX_BROKERS = 16
+"""Brokers of a server; each message for a node is given to all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
     """Bounds of what is on its way between a broker and a server."""

@@ -1,8 +1,8 @@
-"""The hub on a broker that runs already."""
+"""The hub on brokers that run already."""
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -11,7 +11,7 @@ from broker.configuration import SERVER_NAME
 from certs.authority import Authority
 from certs.files import new_broker_certificate
 from certs.tls import client_context
-from cloud.config import Settings, broker_address
+from cloud.config import Settings, broker_address, broker_addresses
 from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
 
 
@@ -19,10 +19,10 @@ from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
 async def open_broker_hub(
     settings: Settings, authority: Authority, api_port: int, *, now: datetime
 ) -> AsyncIterator[OpenedHub]:
-    """Connect to the broker that the settings name; it may come later, and is not ready before."""
-    broker = _broker(settings, authority, api_port, now)
+    """Connect to the brokers that the settings name; not ready before one of them is there."""
+    broker, *others = _brokers(settings, authority, api_port, now)
     host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
-    async with open_client_hub(broker) as hub:
+    async with open_client_hub(broker, others=others) as hub:
         yield OpenedHub(
             hub,
             (host, port),
@@ -35,14 +35,13 @@ async def open_broker_hub(
         )
 
 
-def _broker(
+def _brokers(
     settings: Settings, authority: Authority, api_port: int, now: datetime
-) -> BrokerAddress:
-    host, port = broker_address("broker", settings.broker)
+) -> Sequence[BrokerAddress]:
     files = new_broker_certificate(settings.data_dir / "ca", authority, SERVER_NAME, now=now)
-    return BrokerAddress(
-        host=host,
-        port=port,
-        client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",
-        tls=client_context(authority.root_pem, files.certificate_file, files.key_file),
-    )
+    client_id = settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}"
+    tls = client_context(authority.root_pem, files.certificate_file, files.key_file)
+    return [
+        BrokerAddress(host=host, port=port, client_id=client_id, tls=tls)
+        for host, port in broker_addresses(settings.broker)
+    ]

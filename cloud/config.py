@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from broker.limits import MAX_BROKERS
 from cloud.core.encryption_key import SealingPolicy
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
 from cloud.core.functions import RUNTIMES
@@ -109,8 +110,8 @@ class Settings:
     broker: str = field(
         default="",
         metadata=_help(
-            "MQTT 5 broker for servers, as mqtts://host:8884; managed: a Mosquitto that this server"
-            " starts; without it this process is the hub."
+            "MQTT 5 broker for servers, as mqtts://host:8884, or several with commas between;"
+            " managed: a Mosquitto that this server starts; without it this process is the hub."
         ),
     )
     broker_for_nodes: str = field(
@@ -415,9 +416,9 @@ class Settings:
             raise BadSettings("database: begins with neither postgresql:// nor postgres://")
         if self.has_external_broker != bool(self.broker_for_nodes):
             raise BadSettings("broker and broker_for_nodes: each needs the other")
-        for name in ("broker", "broker_for_nodes"):
-            if self.has_external_broker:
-                broker_address(name, getattr(self, name))
+        if self.has_external_broker:
+            broker_addresses(self.broker)
+            broker_address("broker_for_nodes", self.broker_for_nodes)
         if not SERVER_ID.fullmatch(self.server_id):
             raise BadSettings("server_id: is not made of up to 64 letters, digits, . _ and -")
 
@@ -482,6 +483,14 @@ def broker_address(setting: str, url: str) -> tuple[str, int]:
     if found is None or not 0 < int(found[2]) <= 65535:
         raise BadSettings(f"{setting}: {url!r} is not mqtts://HOST:PORT")
     return found[1].strip("[]"), int(found[2])
+
+
+def broker_addresses(urls: str) -> Sequence[tuple[str, int]]:
+    """Host and port of each broker of the setting `broker`; BadSettings if there are too many."""
+    found = [broker_address("broker", url) for url in urls.split(",")]
+    if not len(found) == len(set(found)) <= MAX_BROKERS:
+        raise BadSettings(f"broker: has more than {MAX_BROKERS} addresses, or one twice")
+    return found
 
 
 def _networks(entries: Sequence[str]) -> Sequence[Network]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud.config import BadSettings, Settings, broker_address
+from broker.limits import MAX_BROKERS
+from cloud.config import BadSettings, Settings, broker_address, broker_addresses
 from cloud.core.deprecated_settings import DEPRECATED_SETTINGS, DeprecatedSetting
 from cloud.core.rate import Rate
 from cloud.settings_sources import load_settings
@@ -212,6 +213,16 @@ def test_a_broker_is_named_by_host_and_port(url: str) -> None:
     settings = Settings(broker=url, broker_for_nodes=url, server_id="edge-1.a_b")
     host, port = broker_address("broker", settings.broker)
     assert url in {f"mqtts://{host}:{port}", f"mqtts://[{host}]:{port}"}
+
+
+def test_a_server_may_be_on_several_brokers() -> None:
+    urls = "mqtts://one:8884,mqtts://[::1]:8884"
+    settings = Settings(broker=urls, broker_for_nodes="mqtts://mqtt:8883")
+    assert broker_addresses(settings.broker) == [("one", 8884), ("::1", 8884)]
+    many = ",".join(f"mqtts://one:{port}" for port in range(1, MAX_BROKERS + 2))
+    for bad in ("mqtts://one:1,", "mqtts://one:1,mqtts://one:1", many):
+        with pytest.raises(BadSettings, match=r"^broker: "):
+            Settings(broker=bad, broker_for_nodes="mqtts://mqtt:8883")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.limits import ClientLimits, HubLimits, Refusal, hub_memory_ceiling
+from broker.limits import MAX_BROKERS, ClientLimits, HubLimits, Refusal, hub_memory_ceiling
 from broker.value_counts import VALUES_LIMIT
 from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
 from certs import signing_requests
@@ -338,6 +338,7 @@ LIMITS: Mapping[str, str] = {
     " acknowledged": f"{OF_BROKER.max_unacked:,}",
     "packet of a broker": f"{OF_BROKER.max_packet_bytes:,} bytes",
     "bytes that wait for the broker to read them": size(OF_BROKER.max_unwritten_bytes),
+    "brokers of a server": f"{MAX_BROKERS}",
     "connections of nodes that a server ends at the same time": f"{OF_BROKER.max_ending}",
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",
