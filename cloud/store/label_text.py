@@ -45,8 +45,16 @@ def has_in_text(term: Term, values: dict[str, str | int], looked_up: Fragment) -
 
     *values* takes its parameters; *looked_up* is the same condition on the table of labels.
     """
-    if term.key == NODE_NAME_LABEL or len(term.values) > VALUES_AT_MOST:
+    test = text_test(term, values)
+    if test is None:
         return looked_up
+    return joined(_NO_TEXT, looked_up, _ELSE, test, _END)
+
+
+def text_test(term: Term, values: dict[str, str | int]) -> Fragment | None:
+    """The condition of *term*, a positive one, on a text of labels; None where it has none."""
+    if term.key == NODE_NAME_LABEL or len(term.values) > VALUES_AT_MOST:
+        return None
     tests: list[Fragment] = []
     for text in _texts(term):
         number = len(values)
@@ -55,7 +63,7 @@ def has_in_text(term: Term, values: dict[str, str | int], looked_up: Fragment) -
             values[f"bound_{number}"] = int(term.values[0])
         tests += [_OR] if tests else []
         tests.append(numbered(_TESTS[term.operator], number))
-    return joined(_NO_TEXT, looked_up, _ELSE, _OPEN, *tests, _CLOSE, _END)
+    return joined(_OPEN, *tests, _CLOSE)
 
 
 def _texts(term: Term) -> list[str]:

@@ -92,6 +92,7 @@ STEPS: tuple[Step, ...] = (
     ("0045_server_versions", first.SERVER_VERSIONS),
     ("0046_assignments_by_state", assignments.BY_STATE_FIRST),
     ("0047_device_logins", device_logins.DEVICE_LOGINS),
+    ("0048_nodes_by_labels", node_status.NODES_BY_LABELS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -127,6 +127,8 @@ class NodeConditions:
         self.of_apps: list[AppCondition] = []
         # Whether names are given, so that few nodes can satisfy all.
         self.is_of_names = False
+        # Whether all are of the deploy, which an index has beside the labels.
+        self.is_of_deploys = all(term.field == fields.DEPLOY for term in terms)
         for term in terms:
             if term.field in {fields.APPS, fields.VERSIONS}:
                 self.of_apps.append(self._app(term))

@@ -2,7 +2,8 @@
 
 A statement begins with what few nodes satisfy, if there is such a term, and looks the rest up of
 each; else with the table of their status, of which 100,000 rows are looked through in 15 ms. Where
-most nodes satisfy the conditions on their status, those that do not are counted instead.
+most nodes satisfy the conditions on their status, those that do not are counted instead. What the
+first page shows is not counted again: the count begins where the page ends.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ from cloud.store.node_conditions import (
     all_of_them,
     moments_of_states,
 )
-from cloud.store.node_order import in_order
+from cloud.store.node_order import first_by_sample, in_order
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row
 from cloud.store.selection import (
@@ -30,10 +31,9 @@ from cloud.store.selection import (
     NODE,
     UP_TO,
     Selection,
-    all_of,
     ordered,
 )
-from cloud.store.statements import Fragment, fragment, joined
+from cloud.store.statements import Fragment, all_of, fragment, joined
 
 FEW = 5000
 """Nodes that are looked up one by one and sorted rather than met in order; 10 ms."""
@@ -57,6 +57,7 @@ WHERE namespace = :namespace ORDER BY created, name LIMIT :limit) AS place""",
 LABELLED = fragment("SELECT place.name")
 COUNT_NAMES = fragment("SELECT count(*) FROM (")
 AS_FEW = fragment(") AS few")
+BEYOND = fragment(" AND (place.created, place.name) > (:after, :after_name)")
 
 
 OLDEST_FIRST = NodeSorting(NodeField.CREATED)
@@ -101,6 +102,7 @@ class NodeSelection(Selection):
         self._labels = self.has_labels([*self._positive, *self._negative])
         self._few = None if conditions.is_of_names else self._names_of_few()
         self._is_of_few = conditions.is_of_names or self._few is not None
+        self._is_of_deploys = conditions.is_of_deploys
 
     def found(
         self, after: Place | None, limit: int, sorting: NodeSorting = OLDEST_FIRST
@@ -109,15 +111,25 @@ class NodeSelection(Selection):
         if sorting.is_default:
             return ordered(self._run, joined(NAMES, *self._among_all()), self._values, after, limit)
         values = {**self._values, **self._moments}
-        return in_order(self._run, self._among_all(), values, after, limit, sorting)
+        among = self._among_all()
+        if not self._is_of_few:
+            found = first_by_sample(self._run, among, values, after, limit, sorting)
+            if len(found) == limit:
+                return found
+        return in_order(self._run, among, values, after, limit, sorting)
 
-    def total_with(self, labelled: Callable[[], int]) -> int:
-        """How many there are; *labelled* counts those that satisfy the selector alone."""
+    def total_with(self, labelled: Callable[[], int], first: Sequence[Row] = ()) -> int:
+        """How many there are; *labelled* counts those that satisfy the selector alone.
+
+        The *first* of them, oldest first, may have been found already.
+        """
         if self._is_of_few:
             return self._count_all(self._status)
         if not self._status:
             return self._count_rest(labelled)
-        if not self._apps or not self._is_status_of_most():
+        if not self._apps:
+            return self._count_by_status(first)
+        if not self._is_status_of_most():
             return self._count_all(self._status)
         others = [joined(NOT, all_of_them(self._status))]
         return self._count_rest(labelled) - self._count_all(others)
@@ -136,6 +148,19 @@ class NodeSelection(Selection):
         found = self._run(statement, {**self._values, "limit": SAMPLED})[0]
         nodes, satisfying = int(found[0]), int(found[1])
         return satisfying > nodes // 2
+
+    def _count_by_status(self, first: Sequence[Row]) -> int:
+        """How many satisfy the conditions on status and labels, the *first* of them among them."""
+        if self._is_of_deploys and self._labels:
+            counted = self._count_by_sets(self._labels, self._status)
+            if counted is not None:
+                return counted
+        if self._is_of_deploys or not first:
+            return self._count_all(self._status)
+        name, created = first[-1]
+        statement = joined(COUNT, *self._among_all(self._status), BEYOND)
+        where = {**self._values, "after": created, "after_name": name}
+        return len(first) + int(self._run(statement, where)[0][0])
 
     def _count_rest(self, labelled: Callable[[], int]) -> int:
         """How many satisfy all but the conditions on their status."""

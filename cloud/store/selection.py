@@ -5,10 +5,11 @@ names are parameters only. `core.selectors` defines what terms mean. Figures are
 nodes: a label is looked up in about 1.4 µs, an index counted along in 0.1 µs a row. So a statement
 begins with the term that fewest satisfy, and things that a negative term excludes are counted
 rather than those that it leaves. Nodes that satisfy several terms, each of which many do, are
-counted by the texts of their labels (`label_text`): 0.2 to 0.4 µs each.
+counted by their sets of labels (`label_sets`): 0.1 µs each; or by the texts of their labels
+(`label_text`), where there are many sets: 0.2 to 0.4 µs each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,10 +18,11 @@ from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
-from cloud.store.label_text import has_in_text
+from cloud.store.label_sets import SETS_AT_MOST, count_by_sets
+from cloud.store.label_text import has_in_text, text_test
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
-from cloud.store.statements import Fragment, Statement, fragment, joined, numbered
+from cloud.store.statements import Fragment, Statement, all_of, fragment, joined, numbered
 
 NODE = "node"
 """Kind of the labels of nodes; the other kinds are those of resources."""
@@ -33,8 +35,6 @@ PROBED_AT_MOST = 10_000
 
 _SUBTRACTED_AT_MOST = 8
 """Negative terms whose things are counted apart."""
-
-_GROUP = 32
 
 # fragments: a beginning, where, conditions, an end
 COUNT = fragment("SELECT count(*)")
@@ -80,8 +80,7 @@ IN_ORDER = fragment(
 ORDER BY place.created, place.name LIMIT :limit""",
 )
 ONCE = fragment(" ON CONFLICT (namespace, name) DO NOTHING")
-_AND, _OR, _NOT = map(fragment, (" AND ", " OR ", "NOT "))
-_OPEN, _GROUP_OPEN, _CLOSE = map(fragment, (" AND (", "(", ")"))
+_OR, _NOT, _GROUP_OPEN, _CLOSE = map(fragment, (" OR ", "NOT ", "(", ")"))
 _NO_TEST = fragment("")
 _LONG_AGO = (datetime(1, 1, 1, tzinfo=UTC), "")
 _TESTS = {
@@ -98,6 +97,7 @@ class Selection:
     """The things of one *kind* and namespace that satisfy a selector and field terms.
 
     With *used* only what uses that resource. Of a term up to *many* are counted to find the rarest.
+    Nodes are counted by their sets of labels where there are *sets* of them at most.
     """
 
     probe_end = _CLOSE
@@ -112,9 +112,11 @@ class Selection:
         *,
         used: tuple[ResourceKind, str] | None = None,
         many: int = PROBED_AT_MOST,
+        sets: int = SETS_AT_MOST,
     ) -> None:
         self._run = run
         self._many = many
+        self._sets_at_most = sets
         self._values: dict[str, str | int] = {"kind": kind, "namespace": namespace}
         self._is_of_nodes = kind == NODE
         self._whole = AMONG_NODES if self._is_of_nodes else AMONG_RESOURCES
@@ -134,10 +136,14 @@ class Selection:
     def total(self) -> int:
         """How many there are."""
         if self._are_all_for_many():
-            conditions = [self._has_by_text(term) for term in self._positive]
-            conditions += [joined(_NOT, self._has_by_text(opposite(one))) for one in self._negative]
-            statement = joined(COUNT, AMONG_STATUS, *all_of(conditions))
-            return int(self._run(statement, self._values)[0][0])
+            rows = self._has_all_by_text()
+            counted = self._count_by_sets(rows)
+            if counted is not None:
+                return counted
+            if len(self._positive) > 1:
+                return int(
+                    self._run(joined(COUNT, AMONG_STATUS, *all_of(rows)), self._values)[0][0]
+                )
         if len(self._negative) > _SUBTRACTED_AT_MOST:
             return self._count(self._positive, self._negative)
         total = self._count(self._positive, ())
@@ -163,11 +169,35 @@ class Selection:
         self._run(joined(MARK_PENDING_AMONG, *among, ONCE), self._values)
 
     def _are_all_for_many(self) -> bool:
-        """Whether there are several positive terms on nodes, none of which few satisfy."""
-        if not self._is_of_nodes or self._fields or len(self._positive) < 2:
+        """Whether there are several terms on nodes, of which few satisfy no positive one."""
+        is_one = len(self._positive) + len(self._negative) < 2
+        if not self._is_of_nodes or self._fields or not self._positive or is_one:
             return False
         rarest = self._rarest(self._positive)
         return rarest is None or self._size(rarest, self._many) >= self._many
+
+    def _count_by_sets(
+        self, rows: Sequence[Fragment], status: Sequence[Fragment] = ()
+    ) -> int | None:
+        """How many satisfy all terms, whose conditions on rows of the status are *rows*.
+
+        None where there are too many sets of labels, or a term has no condition on their text.
+        """
+        texts: list[Fragment] = []
+        for term in (*self._positive, *self._negative):
+            is_negative = term.operator in _OPPOSITES
+            test = text_test(opposite(term) if is_negative else term, self._values)
+            if test is None:
+                return None
+            texts.append(joined(_NOT, test) if is_negative else test)
+        return count_by_sets(
+            self._run,
+            self._values,
+            texts=texts,
+            rows=rows,
+            status=status,
+            at_most=self._sets_at_most,
+        )
 
     def _count(self, positive: Sequence[Term], negative: Sequence[Term]) -> int:
         among = self._among(self._rarest(positive), positive, negative)
@@ -229,6 +259,12 @@ class Selection:
     def _has(self, term: Term) -> Fragment:
         return numbered(joined(HAS_LABEL, _test_of(term), self.probe_end), self._number(term))
 
+    def _has_all_by_text(self) -> Sequence[Fragment]:
+        return [
+            *(self._has_by_text(term) for term in self._positive),
+            *(joined(_NOT, self._has_by_text(opposite(term))) for term in self._negative),
+        ]
+
     def _has_by_text(self, term: Term) -> Fragment:
         """As `_has`, of a row of the status of nodes."""
         return has_in_text(term, self._values, Selection._has(self, term))
@@ -274,14 +310,3 @@ def ordered(
 def opposite(term: Term) -> Term:
     """Satisfied by those that do not satisfy *term*, a negative one."""
     return Term(term.key, _OPPOSITES[term.operator], term.values)
-
-
-def all_of(conditions: Sequence[Fragment]) -> Iterator[Fragment]:
-    """In groups: SQLite takes expressions up to a depth of 1000, and selectors can be longer."""
-    for start in range(0, len(conditions), _GROUP):
-        yield _OPEN
-        for place, condition in enumerate(conditions[start : start + _GROUP]):
-            if place:
-                yield _AND
-            yield condition
-        yield _CLOSE

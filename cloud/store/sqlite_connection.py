@@ -18,8 +18,9 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _STATEMENTS_KEPT = 256
-_READ_ONLY = "PRAGMA query_only = ON"
-_READ_AND_WRITE = "PRAGMA query_only = OFF"
+# The narrow rows of 100,000 nodes are 13 MB: what looks through them must not push out the rest.
+_READ_ONLY = ("PRAGMA query_only = ON", "PRAGMA cache_size = -32768")
+_READ_AND_WRITE = ("PRAGMA query_only = OFF",)
 _UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
@@ -70,7 +71,8 @@ class SqliteConnection:
     def _opened(self) -> sqlite3.Connection:
         if self._open is None:
             connection = open_connection(self._path, lock_wait=self._lock_wait)
-            connection.execute(_READ_ONLY if self._read_only else _READ_AND_WRITE)
+            for pragma in _READ_ONLY if self._read_only else _READ_AND_WRITE:
+                connection.execute(pragma)
             self._open = connection
         return self._open
 

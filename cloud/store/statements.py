@@ -20,7 +20,7 @@ the code that runs it: not its words, not its line breaks.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -113,12 +113,19 @@ def statement(text: str, *, reads: Collection[str] = (), writes: Collection[str]
     return joined(fragment(text, reads=reads, writes=writes))
 
 
+def fragment_apart(
+    *, sqlite: str, postgres: str, reads: Collection[str] = (), writes: Collection[str] = ()
+) -> Fragment:
+    """A piece of a statement with another text for each database, for what they do differently."""
+    texts = fragment(sqlite).sqlite, fragment(postgres).postgres
+    return Fragment(*texts, frozenset(reads), frozenset(writes))
+
+
 def statement_apart(
     *, sqlite: str, postgres: str, reads: Collection[str] = (), writes: Collection[str] = ()
 ) -> Statement:
     """A whole statement with another text for each database, for what only one of them keeps."""
-    texts = fragment(sqlite).sqlite, fragment(postgres).postgres
-    return Statement(*texts, frozenset(reads), frozenset(writes))
+    return joined(fragment_apart(sqlite=sqlite, postgres=postgres, reads=reads, writes=writes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,3 +182,18 @@ def joined(*fragments: Fragment) -> Statement:
         frozenset[str]().union(*(each.reads for each in fragments)) - writes,
         writes,
     )
+
+
+_AND, _OPEN, _CLOSE = map(fragment, (" AND ", " AND (", ")"))
+_GROUP = 32
+
+
+def all_of(conditions: Sequence[Fragment]) -> Iterator[Fragment]:
+    """In groups: SQLite takes expressions up to a depth of 1000, and selectors can be longer."""
+    for start in range(0, len(conditions), _GROUP):
+        yield _OPEN
+        for place, condition in enumerate(conditions[start : start + _GROUP]):
+            if place:
+                yield _AND
+            yield condition
+        yield _CLOSE

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from cloud.core.listing import ListOptions
-from cloud.core.node import NodeSpec
+from cloud.core.listing import ListOptions, Page
+from cloud.core.node import Node, NodeSpec
 from cloud.core.node_sorting import NodeField
 from cloud.core.node_summary import NodeFigures
 from cloud.core.readiness import ReportCadence
@@ -19,6 +19,9 @@ from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import NOW, node
 
 SECOND = timedelta(seconds=1)
+MANY = 600
+"""Nodes of which a page takes a sample."""
+
 HOST = {"address": "10.0.0.7", "osImage": "Debian 13"}
 
 # Seconds since it was heard, and its share of CPU and memory in ten-thousandths; its age is its
@@ -94,6 +97,38 @@ async def test_pages_are_in_the_order_that_is_asked_for(store: Store, field: str
             partial(pages, limit=2, sort=sort, selector="role", field_selector=field_selector)
         )
         assert found == [name for name in expected(sort) if name not in {"busy", "new", "also-new"}]
+
+
+def plant_many(tx: Transaction) -> None:
+    """Every third node was heard long ago; values are in no order of the nodes' own."""
+    for number in range(MANY):
+        name = f"n{number}"
+        tx.put_node(node(name, created=NOW + number * SECOND))
+        mixed = number * 389 % MANY
+        heard = NOW - mixed * 0.01 * SECOND - (3600 * SECOND if number % 3 == 1 else 0 * SECOND)
+        report = read_report({"node": {"host": HOST}, "apps": []}, Order())
+        tx.put_report("default", name, report, "json", heard, ReportCadence(20 * SECOND))
+        usage = UsagePoint(heard, 250, 2**30, mixed // 7, None if number % 5 else mixed)
+        tx.put_usage_point("default", name, 3, usage)
+
+
+def beginning(tx: Transaction, sort: str, field_selector: str) -> None:
+    """The first pages have to be those of the whole list, which is sorted without a sample."""
+    asked = ListOptions("", field_selector, 0, None, NOW, sort=sort)
+    everything = tx.list_nodes("default", asked).items
+    page: Page[Node] = Page([], 0)
+    for start in range(0, 12, 3):
+        page = tx.list_nodes("default", replace(asked, limit=3, after=page.after))
+        assert page.items == everything[start : start + 3], (sort, field_selector, start)
+        assert page.total == len(everything)
+
+
+async def test_first_pages_of_many_are_found_by_a_sample(store: Store) -> None:
+    await store.write(plant_many)
+    for field in ("state", "lastSeen", "cpu", "memory"):
+        for sort in (field, f"-{field}"):
+            for fields in ("", "metadata.name!=n7,status.state=online"):
+                await store.read(partial(beginning, sort=sort, field_selector=fields))
 
 
 async def test_another_order_is_refused_with_the_nearest(store: Store) -> None:

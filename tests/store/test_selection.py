@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cloud.core.node import effective_labels
 from cloud.core.selectors import integer_of, matches, parse_selector
+from cloud.store.label_sets import SETS_AT_MOST
 from cloud.store.label_text import label_text
 from cloud.store.migrations import migrate
 from cloud.store.parts.labels import PUT_LABEL
@@ -89,7 +90,10 @@ def test_a_page_is_the_same_however_much_there_is(
 def test_nodes_are_counted_by_the_texts_of_their_labels(
     connection: sqlite3.Connection, fleet: list[dict[str, str]], terms: list[str]
 ) -> None:
-    """As where many nodes satisfy each term; a long text is left out, and the labels looked up."""
+    """As where many nodes satisfy each term; a long text is left out, and the labels looked up.
+
+    It makes no difference whether there are too many sets of labels to look at each.
+    """
     connection.execute("DELETE FROM label")
     connection.execute("DELETE FROM node_status")
     connection.execute("DELETE FROM node")
@@ -107,4 +111,5 @@ def test_nodes_are_counted_by_the_texts_of_their_labels(
         matches(selector, effective_labels(f"n{number}", own)) for number, own in enumerate(fleet)
     )
     run = Recorded(connection)
-    assert Selection(run, NODE, "default", selector, many=0).total() == wanted
+    for sets in (0, SETS_AT_MOST):
+        assert Selection(run, NODE, "default", selector, many=0, sets=sets).total() == wanted

@@ -14,8 +14,8 @@ from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import Parameters, Row, document, micros, moment
 from cloud.store.sealing import Sealer
-from cloud.store.selection import NODE, Selection, all_of
-from cloud.store.statements import Fragment, fragment, joined, set_statement, statement
+from cloud.store.selection import NODE, Selection
+from cloud.store.statements import Fragment, all_of, fragment, joined, set_statement, statement
 
 RECORD_EVENT = set_statement(
     """

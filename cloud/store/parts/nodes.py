@@ -232,8 +232,10 @@ class NodePart(LabelPart):
         if options.after is None and (not limit or len(found) <= limit):
             total = len(found)
         else:
+            is_first = options.after is None and sorting.is_default
             total = selection.total_with(
-                lambda: self._labelled_total(namespace, options.selector, selector)
+                lambda: self._labelled_total(namespace, options.selector, selector),
+                found if is_first else (),
             )
         return self._paged(namespace, found, total, options, loader)
 

@@ -143,3 +143,9 @@ LABEL_TEXT_OUTDATED = (
         """,
     ),
 )
+
+# The different sets of labels, and how many nodes of each stand how (`cloud/store/label_sets.py`).
+# Reports change none of its columns.
+NODES_BY_LABELS = (
+    definition("CREATE INDEX node_status_by_labels ON node_status (namespace, labels, deploy)"),
+)
