@@ -5,6 +5,7 @@ certificates they were given by activation, connected over TLS from a process of
 measured, and what limits it: docs/performance.md.
 """
 
+import math
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import click
 
+from broker.limits import MAX_BROKERS
 from edgesync.bench.figures import Figure, as_json, compared, print_comparison, print_table
 from edgesync.bench.fleet_bench import CPU_OF_REPORT, FleetBench, Sizes
 from edgesync.bench.open_files import allow_connections
@@ -60,7 +62,7 @@ def main(
     for reason in skipped:
         log(f"skipped: {reason}")
     for one in layouts:
-        allow_connections(sizes.nodes, one.what_nodes_connect_to)
+        allow_connections(math.ceil(sizes.nodes / one.brokers), one.what_nodes_connect_to)
         log(f"{one}: {sizes.nodes} nodes")
         with (
             tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name,
@@ -85,6 +87,13 @@ def main(
 )
 @click.option(
     "--database", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True
+)
+@click.option(
+    "--brokers",
+    type=click.IntRange(1, MAX_BROKERS),
+    default=1,
+    show_default=True,
+    help="Mosquittos that do not know of each other, with --broker mosquitto.",
 )
 @click.option("--servers", type=click.IntRange(1, MAX_SERVERS), default=1, show_default=True)
 @click.option("--nodes", type=click.IntRange(1, MAX_NODES), default=200, show_default=True)
@@ -128,6 +137,7 @@ def command(
     *,
     broker: str,
     database: str,
+    brokers: int,
     servers: int,
     others: bool,
     compare: bool,
@@ -139,7 +149,9 @@ def command(
     Starts what it needs on free ports of this machine, and removes it again.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, too
-    layout = Layout(broker, database, servers)
+    layout = Layout(broker, database, servers, brokers)
+    if brokers > 1 and broker != "mosquitto":
+        raise click.UsageError("more than one broker needs --broker mosquitto")
     if sizes["nodes"] > MAX_ACTIVATED and not sizes["seeded"]:
         raise click.UsageError(f"more than {MAX_ACTIVATED} nodes need --seeded")
     if servers > 1 and (broker, database) != ("mosquitto", "postgresql"):

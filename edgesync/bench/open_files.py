@@ -24,7 +24,8 @@ def allow_connections(count: int, what: str) -> None:
     if wanted > most_files():
         raise click.ClickException(
             f"{what} needs {wanted} open files for {count} connections, and the hard limit is"
-            f" {hard}: raise it (ulimit -Hn {wanted}, LimitNOFILE= of systemd)"
+            f" {hard}: raise it (ulimit -Hn {wanted}, LimitNOFILE= of systemd), or spread the"
+            " connections (--brokers)"
         )
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

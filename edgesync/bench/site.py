@@ -39,6 +39,8 @@ class Layout:
     broker: str = "embedded"
     database: str = "sqlite"
     servers: int = 1
+    brokers: int = 1
+    """Mosquittos that do not know of each other; nodes are spread evenly."""
 
     def __str__(self) -> str:
         broker = {
@@ -46,13 +48,14 @@ class Layout:
             "managed": "managed Mosquitto",
             "mosquitto": "Mosquitto",
         }[self.broker]
+        broker += f" on {self.brokers} processes" if self.brokers > 1 else ""
         database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         return f"{broker}, {database}, {self.servers} server{'s' if self.servers > 1 else ''}"
 
     @property
     def what_nodes_connect_to(self) -> str:
         """The program that has the connections."""
-        return "the server" if self.broker == "embedded" else "Mosquitto"
+        return "the server" if self.broker == "embedded" else "each Mosquitto"
 
     def missing(self, path: str) -> str:
         """The missing requirements, programs on *path* among them; empty if there are none."""
@@ -173,6 +176,54 @@ class PostgresProcess:
     alone_url: str
 
 
+class BenchBroker:
+    """A Mosquitto of its own in *directory*, with two ports, of those of a site."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        self.directory = directory / f"mosquitto-{number}"
+        self.node_port, self.server_port = free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, data: Path, connections: int) -> None:
+        """Write its files, with the authority in *data*."""
+        command = [sys.executable, "-m", "edgesync", "broker", "config", "mosquitto"]
+        command += ["--data-dir", str(data), "--out", str(self.directory)]
+        command += ["--node-address", "127.0.0.1", "--node-port", str(self.node_port)]
+        command += ["--server-port", str(self.server_port)]
+        command += ["--max-connections", str(connections)]
+        command += ["--user", "root"] if os.geteuid() == 0 else []
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+
+    def start(self) -> None:
+        """Start it, and wait until it listens; ClickException with its last words."""
+        program = mosquitto_program(search_path())
+        if program is None:
+            raise click.ClickException("mosquitto is not installed")
+        log = self.directory / "mosquitto.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: S603
+                [program, "-c", str(self.directory / "mosquitto.conf")],
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not all(_listens(port) for port in (self.node_port, self.server_port)):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise click.ClickException(f"Mosquitto did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As a crash would: SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> None:
+        """End it politely, then not."""
+        if self.process is not None:
+            _end(self.process)
+
+
 class BenchSite:
     """Owns the processes of one layout; made by `open_site`."""
 
@@ -185,12 +236,14 @@ class BenchSite:
         self.database = PostgresProcess("", "")
         self._nodes = nodes
         self._seeded = seeded
-        self._broker: subprocess.Popen[bytes] | None = None
-        self._ports = (free_port(), free_port())  # of the broker: for nodes, for servers
+        own = range(layout.brokers if layout.broker == "mosquitto" else 0)
+        self._brokers = [BenchBroker(directory, number) for number in own]
 
     @property
     def node_ports(self) -> Sequence[int]:
         """Where nodes connect, in turns."""
+        if self._brokers:
+            return [broker.node_port for broker in self._brokers]
         return [int(self.servers[0].ready["mqtt"].rsplit(":", 1)[1])]
 
     @property
@@ -214,8 +267,8 @@ class BenchSite:
 
     @property
     def _broker_pids(self) -> Sequence[int]:
-        if self._broker is not None:
-            return [self._broker.pid]
+        if self._brokers:
+            return [broker.process.pid for broker in self._brokers if broker.process is not None]
         children = [psutil.Process(server.process.pid).children() for server in self.servers]
         return [child.pid for of_server in children for child in of_server]
 
@@ -224,9 +277,9 @@ class BenchSite:
         stack.callback(self._stop)
         if self.layout.database == "postgresql":
             self.database = stack.enter_context(running_postgres(self.directory / "postgresql"))
-        if self.layout.broker == "mosquitto":
-            self._configure_broker()
-            self._start_broker()
+        for broker in self._brokers:
+            broker.configure(self.directory / "server-0", self._nodes + 1000)
+            broker.start()
         if self._seeded:
             data = self.directory / "server-0"
             seed(data, self.database.url, self._nodes, self.nodes_directory)
@@ -242,10 +295,10 @@ class BenchSite:
         began = time.monotonic()
         for server in self.servers:
             server.process.kill()
-        if self._broker is not None:
-            self._broker.kill()
-            self._broker.wait()
-            self._start_broker()
+        for broker in self._brokers:
+            broker.kill()
+        for broker in self._brokers:
+            broker.start()
         for server in self.servers:
             server.process.wait()
         self.servers = [server.restarted() for server in self.servers]
@@ -256,16 +309,17 @@ class BenchSite:
     def _stop(self) -> None:
         for server in self.servers:
             server.stop()
-        if self._broker is not None:
-            _end(self._broker)
+        for broker in self._brokers:
+            broker.stop()
 
     def _options(self, number: int) -> list[str]:
         options = [f"--max-connections={self._nodes + 1000}"]
         if self.layout.broker == "mosquitto":
-            options += ["--broker", f"mqtts://localhost:{self._ports[1]}"]
-            options += ["--broker-for-nodes", f"mqtts://localhost:{self._ports[0]}"]
+            for_servers = [f"mqtts://localhost:{broker.server_port}" for broker in self._brokers]
+            options += ["--broker", ",".join(for_servers)]
+            options += ["--broker-for-nodes", f"mqtts://localhost:{self._brokers[0].node_port}"]
             options += ["--server-id", f"server-{number}"]
-            options += ["--crl-file", str(self.directory / "mosquitto" / "crl.pem")]
+            options += ["--crl-file", str(self._brokers[0].directory / "crl.pem")]
         elif self.layout.broker == "managed":
             options += ["--broker", "managed"]
         return options
@@ -279,32 +333,6 @@ class BenchSite:
         for name in _KEYS:
             shutil.copy(self.directory / "server-0" / name, data / name)
         shutil.copytree(self.directory / "server-0" / "ca", data / "ca")
-
-    def _configure_broker(self) -> None:
-        command = [sys.executable, "-m", "edgesync", "broker", "config", "mosquitto"]
-        command += ["--data-dir", str(self.directory / "server-0")]
-        command += ["--out", str(self.directory / "mosquitto"), "--node-address", "127.0.0.1"]
-        command += ["--node-port", str(self._ports[0]), "--server-port", str(self._ports[1])]
-        command += ["--max-connections", str(self._nodes + 1000)]
-        command += ["--user", "root"] if os.geteuid() == 0 else []
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-
-    def _start_broker(self) -> None:
-        program = mosquitto_program(search_path())
-        if program is None:
-            raise click.ClickException("mosquitto is not installed")
-        log = self.directory / "mosquitto.log"
-        with log.open("ab") as output:
-            self._broker = subprocess.Popen(  # noqa: S603
-                [program, "-c", str(self.directory / "mosquitto" / "mosquitto.conf")],
-                stdout=output,
-                stderr=output,
-            )
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not all(_listens(port) for port in self._ports):
-            if self._broker.poll() is not None or time.monotonic() > deadline:
-                raise click.ClickException(f"Mosquitto did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -129,14 +129,26 @@ def test_reports_are_measured_on_other_layouts_or_skipped_with_a_reason() -> Non
     )
 
 
-def test_nodes_can_be_put_into_the_database_instead_of_being_activated() -> None:
-    found, skipped = figures("--seeded", "--no-others")
-    assert [one["name"] for one in found] == [FIGURES[1], FIGURES[2]]
-    assert skipped == []
-    memory, update = (one["details"] for one in found)
-    assert {"server MB in all", "load generator kB/node", "machine kB/node"} < set(memory)
-    assert memory["connected and reconciled, nodes/s"] > 0
-    assert 0 < found[1]["value"] <= update["last s"]
+def test_more_than_one_broker_needs_mosquitto() -> None:
+    result = CliRunner().invoke(command, ["--brokers", "2"])
+    assert result.exit_code == 2
+    assert "--broker mosquitto" in result.output
+
+
+class TestBrokers:
+    pytestmark: ClassVar = NEEDS_MOSQUITTO
+
+    def test_seeded_nodes_connect_to_several(self) -> None:
+        found, skipped = figures(
+            "--seeded", "--no-others", "--broker", "mosquitto", "--brokers", "2"
+        )
+        assert {one["layout"] for one in found} == {str(Layout("mosquitto", brokers=2))}
+        assert [one["name"] for one in found] == [FIGURES[1], FIGURES[2]]
+        assert skipped == []
+        memory, update = (one["details"] for one in found)
+        assert {"server MB in all", "load generator kB/node", "machine kB/node"} < set(memory)
+        assert memory["connected and reconciled, nodes/s"] > 0
+        assert 0 < found[1]["value"] <= update["last s"]
 
 
 def test_processes_of_nodes_answer_as_one() -> None:
