@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from cryptography import x509
+
 from broker.limits import Refusal
 from broker.topics import Channel
 
 
 @dataclass(frozen=True, slots=True)
 class ShownCertificate:
-    """The certificate that a client proved to own in the handshake; *der* is all of it."""
+    """The certificate that a client proved to own in the handshake."""
 
-    serial: int
-    der: bytes
+    certificate: x509.Certificate
     address: str = ""
     """Where the client connects from."""
 

@@ -6,8 +6,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from broker.connection import NodeConnection
 from broker.connection_registry import ConnectionRegistry
@@ -27,8 +26,8 @@ from broker.handshakes import Handshake, HandshakeLimiter
 from broker.hub import Gate, OnRefused, RefusedConnection, ShownCertificate
 from broker.inbox import HubInbox
 from broker.limits import RECEIVE_BYTES, ConnectionRefused, HubLimits, Refusal
+from broker.peer_certificate import PeerIdentity, peer_identity
 from broker.read_buffers import ReadBuffers
-from broker.topics import is_node_id_level
 from broker.write_buffer import WriteBudget
 
 logger = logging.getLogger(__name__)
@@ -199,11 +198,13 @@ class Listener:
             raise ConnectionRefused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
             raise ConnectionRefused(Refusal.MALFORMED) from error
-        node_id, shown = _identity(connection, session.client_id or "")
+        identity = _identity(connection, session.client_id or "")
+        node_id, ends = identity.node_id, identity.ends
+        peer = connection.transport.get_extra_info("peername") or ("",)
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
         self._registry.expect(node_id, connection)
         try:
-            await self._ask_gate(node_id, shown)
+            await self._ask_gate(node_id, ShownCertificate(identity.certificate, str(peer[0])))
             if connection.is_closed:
                 return
             handler.serve(connection, session)
@@ -213,7 +214,6 @@ class Listener:
         finally:
             self._registry.forget(node_id, connection)
         connection.send(connack(ACCEPTED))
-        ends = certificate_end(connection.transport)
         connection.open(
             handler,
             session.keep_alive,
@@ -266,43 +266,17 @@ async def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _identity(connection: NodeConnection, client_id: str) -> tuple[str, ShownCertificate]:
-    """Node id and certificate of a client; the certificate identifies it, not *client_id*.
+def _identity(connection: NodeConnection, client_id: str) -> PeerIdentity:
+    """Identity of a client; its certificate identifies it, not *client_id*.
 
     They have to agree, so that an operator who mixed up two nodes learns it at once.
     """
-    identity = certificate_identity(connection.transport)
+    identity = peer_identity(connection.transport)
     if identity is None:
         detail = "the certificate is not that of a node"
         raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
-    connection.claimed_id = identity[0]
-    if identity[0] != client_id:
-        detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity[0]!r}"
+    connection.claimed_id = identity.node_id
+    if identity.node_id != client_id:
+        detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity.node_id!r}"
         raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
-    tls_object: ssl.SSLObject = connection.transport.get_extra_info("ssl_object")
-    peer = connection.transport.get_extra_info("peername") or ("",)
-    der = tls_object.getpeercert(binary_form=True)
-    return identity[0], ShownCertificate(identity[1], der or b"", str(peer[0]))
-
-
-def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
-    """Common name and serial number of the peer's certificate; None unless it has just one name."""
-    tls_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    certificate: Any = tls_object.getpeercert() if tls_object else None
-    if not certificate:
-        return None
-    names = [
-        value
-        for relative_name in certificate.get("subject", ())
-        for key, value in relative_name
-        if key == "commonName"
-    ]
-    if len(names) != 1 or not is_node_id_level(names[0]):
-        return None
-    return names[0], int(certificate["serialNumber"], 16)
-
-
-def certificate_end(transport: asyncio.BaseTransport) -> datetime:
-    """Last moment the peer's certificate is valid; the handshake has required one."""
-    certificate: Any = transport.get_extra_info("ssl_object").getpeercert()
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    return identity

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
 from starlette.types import ASGIApp
 
 from broker.hub import Gate, ShownCertificate
@@ -252,8 +251,8 @@ def _warn_of_expiry(ends: Mapping[str, datetime], now: datetime) -> None:
 
 def _gate(store: Store, refusals: RefusalLog) -> Gate:
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
-        now, serial = now_utc(), shown.serial
-        key = certificate_key_digest(x509.load_der_x509_certificate(shown.der))
+        now, serial = now_utc(), shown.certificate.serial_number
+        key = certificate_key_digest(shown.certificate)
 
         def look(tx: Transaction) -> tuple[str, bool]:
             reason = reason_against(tx, node_id, serial, key, now=now)

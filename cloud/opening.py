@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.embedded import open_embedded_hub
 from broker.hub import Gate, OnRefused
 from broker.limits import HubLimits
 from certs.authority import Authority
@@ -184,6 +183,8 @@ async def open_hub(
         async with open_broker_hub(settings, authority, api_port, now=clock()) as opened:
             yield opened
         return
+    from broker.embedded import open_embedded_hub  # loads amqtt
+
     async with contextlib.AsyncExitStack() as stack:
         opening = open_embedded_hub(
             host=settings.host,

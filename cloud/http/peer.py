@@ -14,7 +14,7 @@ from cryptography import x509
 from starlette.requests import Request
 from starlette.types import Scope
 
-from broker.listener import certificate_identity
+from broker.peer_certificate import peer_identity
 from certs.keys import certificate_key_digest
 
 _KEY = "edgesync.peer"
@@ -60,11 +60,12 @@ def scope_of_peer(transport: Any) -> Mapping[str, Any]:
         return scope
     der = tls.getpeercert(binary_form=True)
     certificate = x509.load_der_x509_certificate(der) if der else None
-    identity = certificate_identity(transport)
+    identity = peer_identity(transport)
     scope[_KEY] = None
     if certificate and identity:
         key = certificate_key_digest(certificate)
-        scope[_KEY] = PeerCertificate(*identity, key, certificate)
+        serial = certificate.serial_number
+        scope[_KEY] = PeerCertificate(identity.node_id, serial, key, certificate)
     scope["extensions"] = {
         "tls": {
             "server_cert": None,

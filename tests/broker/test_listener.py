@@ -57,7 +57,7 @@ async def test_the_gate_is_asked_with_name_and_serial_number(
     asked: list[tuple[str, int]] = []
 
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
-        asked.append((node_id, shown.serial))
+        asked.append((node_id, shown.certificate.serial_number))
         return True
 
     async with open_hub(gate=gate) as hub:
