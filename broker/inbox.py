@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.fair_queue import FairQueue
+from broker.fair_queue import MESSAGE_BYTES, FairQueue
 from broker.hub import Inbound
 from broker.limits import HubLimits
 from broker.node_budgets import NodeBudgets
-
-MESSAGE_BYTES = 512
-"""Bytes that a message takes beside its payload."""
-
 
 class Waiting(Protocol):
     """A connection that is not read because of what is not stored yet."""
