@@ -6,10 +6,11 @@ every implementation.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+import msgspec
 from cryptography import x509
 
 from broker.limits import Refusal
@@ -44,8 +45,7 @@ OnRefused = Callable[[RefusedConnection], Awaitable[None]]
 """Called after a connection was refused and closed; its slot is free already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True, eq=False):
     """One message of a node, not yet acknowledged.
 
     Call `ack` once, after its changes are stored, on the hub's event loop: it sends
@@ -57,7 +57,7 @@ class Inbound:
     channel: Channel
     payload: bytes
     ack: Callable[[], None]
-    received: float = field(default_factory=time.monotonic, compare=False)
+    received: float = msgspec.field(default_factory=time.monotonic)
     """When it came, by `time.monotonic`."""
 
 

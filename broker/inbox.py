@@ -14,6 +14,7 @@ from broker.hub import Inbound
 from broker.limits import HubLimits
 from broker.node_budgets import NodeBudgets
 
+
 class Waiting(Protocol):
     """A connection that is not read because of what is not stored yet."""
 

@@ -12,7 +12,6 @@ reader.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -58,17 +57,24 @@ class Encoding(StrEnum):
     MSGPACK = "msgpack"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, eq=False):
     """One envelope; *content* is plain data: None, bool, int, float, str, list, dict.
 
-    *depth* is how many lists and maps may be within each other in it; it may be fewer.
+    *depth* is how many lists and maps may be within each other in it; it may be fewer, and is
+    nothing that two messages differ in.
     """
 
     kind: str
     content: Any = None
-    meta: Mapping[str, MetaValue] = field(default_factory=dict)
-    depth: int = field(default=MAX_DEPTH, compare=False)
+    meta: Mapping[str, MetaValue] = msgspec.field(default_factory=dict)
+    depth: int = MAX_DEPTH
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return (self.kind, self.content, self.meta) == (other.kind, other.content, other.meta)
+
+    __hash__ = None  # type: ignore[assignment]  # nor has its content
 
 
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -175,7 +181,8 @@ def decode_content(body: bytes) -> Any:
 
 def encode_message(message: Message, encoding: Encoding) -> bytes:
     """Write *message* in *encoding*, keys in the order kind, meta, content."""
-    document = {"kind": message.kind, "meta": dict(message.meta), "content": message.content}
+    meta = message.meta if type(message.meta) is dict else dict(message.meta)
+    document = {"kind": message.kind, "meta": meta, "content": message.content}
     if encoding is Encoding.JSON:
         return encode_json(document)
     return _MSGPACK_ENCODER.encode(document)

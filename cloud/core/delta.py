@@ -1,8 +1,9 @@
 """The difference between what a node reports it runs and what it should run."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from cloud.core.app import AppVersion
 from cloud.core.desired import Desired
@@ -23,9 +24,10 @@ def delta_for(report: Report, desired: Desired, properties: Properties) -> Delta
 
     They are there once any were wanted, and equal when the node reports the very same.
     """
-    apps = diff(report.reported, desired)
     is_same = not properties.is_managed or properties.desire == (report.properties or {})
-    return {} if is_same and not apps else everything(desired, properties)
+    if is_same and is_applied(report.reported, desired):
+        return {}
+    return everything(desired, properties)
 
 
 def diff(reported: Reported, desired: Desired) -> Delta:
@@ -37,9 +39,12 @@ def diff(reported: Reported, desired: Desired) -> Delta:
     different only when something is desired. System apps are left alone where none is desired:
     sent an empty list, an agent would delete those it was installed with.
     """
-    if _same(reported.apps, desired.apps) and _same_system(reported.sysapps, desired.sysapps):
-        return {}
-    return everything(desired)
+    return {} if is_applied(reported, desired) else everything(desired)
+
+
+def is_applied(reported: Reported, desired: Desired) -> bool:
+    """Return whether `diff` finds nothing to change."""
+    return _same(reported.apps, desired.apps) and _same_system(reported.sysapps, desired.sysapps)
 
 
 def everything(desired: Desired, properties: Properties = NO_PROPERTIES) -> Delta:
@@ -58,7 +63,7 @@ def apply(reported: Reported, delta: Delta) -> Reported:
         return reported
     keys = delta.keys() - {PROPERTIES}
     lists = {key: tuple(AppVersion(**app) for app in delta[key]) for key in keys}
-    return replace(reported, **lists)
+    return msgspec.structs.replace(reported, **lists)
 
 
 def _same_system(reported: Apps | None, desired: Apps) -> bool:

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from cloud.core.app import AppVersion
-from cloud.core.delta import diff
+from cloud.core.delta import is_applied
 from cloud.core.desired import Desired
 from cloud.core.report import UP, AppStats, Report, Reported, failure_of, refusal_of
 from cloud.core.running import RunningApp, RunState
@@ -142,9 +142,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sent": "t
 
 def runs(reported: Reported, desired: Desired) -> bool:
     """Return whether a node that reported this has applied what is desired."""
-    return not diff(
-        Reported(reported.apps, reported.sysapps), Desired(desired.apps, desired.sysapps)
-    )
+    return is_applied(reported, desired)
 
 
 def deploy_status(report: Report, desired: Desired, running: Sequence[RunningApp]) -> DeployStatus:

@@ -52,16 +52,14 @@ INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
 """Bounds of the report interval that a node may name, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True):
     """The part of a report that is compared with the desired state; None: not known yet."""
 
     apps: tuple[AppVersion, ...] | None = None
     sysapps: tuple[AppVersion, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """Where a report stands among those of its node; either part may be missing."""
 
     run: str = ""
@@ -85,6 +83,7 @@ class AppStats(msgspec.Struct):
     version: str = ""
     status: str = ""
     cause: str | None = None
+    # Of a report that was read: those alone that do not run, have a cause or were restarted.
     instances: dict[str, Any] | None = None
     # The version that runs where it is not `version`, as native agents report it.
     running: Any = None
@@ -95,7 +94,9 @@ class AppStats(msgspec.Struct):
 def drifts_of(stats: Iterable[AppStats]) -> Iterator[tuple[str, str, str]]:
     """App, service and time of each instance that a node found gone and made again."""
     for own in stats:
-        drift = own.drift if type(own.drift) is dict else {}
+        drift = own.drift
+        if type(drift) is not dict:
+            continue
         service, moment = drift.get("service"), drift.get("time")
         if type(service) is str and type(moment) is str:
             yield own.name[:NAME_LIMIT], service[:NAME_LIMIT], moment[:NAME_LIMIT]
@@ -140,8 +141,7 @@ def _cause_of(stats: AppStats) -> str:
     return stats.cause or next((cause for cause in causes if cause and type(cause) is str), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """A report that has been checked; *document* is all of it, as JSON text.
 
     *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. *agent* is
@@ -224,7 +224,7 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     *depth* is how deep it is at most, where that is known. An app named twice at the same version
     counts once; two versions of an app stay two.
     """
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise Invalid("content", "a report is a map")
     read = convert(content, _ReportContent, under="content")
     reported = Reported(_versions(read.apps), _versions(read.sysapps))
@@ -233,6 +233,9 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     stats = None
     if read.appstats is not None:
         stats = (*read.appstats, *(read.sysappstats or ()))
+        for own in stats:
+            if own.instances:
+                own.instances = _troubled(own.instances)
     version = (read.core or {}).get("binVersion")
     agent = version[:AGENT_LIMIT] if isinstance(version, str) else ""
     if read.encryption is not None:
@@ -243,17 +246,32 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     )
 
 
+def _troubled(instances: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of *instances* that are more than just up.
+
+    Others, most of a report, need not stay in memory until it is stored.
+    """
+    found = {}
+    for name, own in instances.items():
+        if type(own) is dict:
+            status = own.get("status")
+            is_up = type(status) is str and status in UP
+            if not is_up or own.get("cause") or own.get("restarts"):
+                found[name] = own
+    return found
+
+
 def check_counts(content: Any) -> None:
     """Refuse the plain data of a report that has more entries than a node's; Invalid names them.
 
     Where it is no report at all `read_report` raises Invalid.
     """
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         return
     instances = 0
     for field in ("apps", "sysapps", "appstats", "sysappstats", "offers"):
         entries = content.get(field)
-        if not isinstance(entries, list):
+        if not entries or not isinstance(entries, list):
             continue
         if len(entries) > APPS_LIMIT:
             raise Invalid(f"content.{field}", f"{len(entries)} of them, more than {APPS_LIMIT}")

@@ -5,7 +5,6 @@ Two processes of a node report: `baetyl-core` looks after all apps but itself, `
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -77,8 +76,8 @@ def _map_of(report: Report) -> dict[str, Any]:
 def _with_content(report: Report, content: Mapping[str, Any]) -> Report:
     sysapps = content.get("sysapps")
     known = None if sysapps is None else tuple(msgspec.convert(sysapps, list[AppVersion]))
-    return replace(
+    return msgspec.structs.replace(
         report,
         document=msgspec.json.encode(content),
-        reported=replace(report.reported, sysapps=known),
+        reported=msgspec.structs.replace(report.reported, sysapps=known),
     )

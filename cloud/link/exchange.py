@@ -5,9 +5,10 @@ the others.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+
+import msgspec
 
 from broker.messages import REQUEST_ID, SOURCE, Encoding, Message, NodeMessageKind
 from broker.topics import Channel
@@ -37,13 +38,6 @@ GROUP = 256
 LONG_BYTES = 64 * 1024
 """A message as long as this is read on a thread, so that others are served meanwhile."""
 
-_KINDS = {
-    Channel.REPORT: NodeMessageKind.REPORT,
-    Channel.STATS: NodeMessageKind.STATS,
-    Channel.DESIRE: NodeMessageKind.DESIRE,
-    Channel.RENEW: NodeMessageKind.RENEW,
-    Channel.COMMAND_RESPONSE: NodeMessageKind.COMMAND,
-}
 _CONCURRENT = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
 _REPORTS = frozenset({Channel.REPORT, Channel.STATS})
 _WRITING = _CONCURRENT | {Channel.RENEW}
@@ -51,8 +45,7 @@ _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A response, the deploy that the report ended, and the size if it is large."""
 
     message: Message
@@ -62,6 +55,8 @@ class Reply:
 
 Work = Callable[[Transaction], Message | Reply | None]
 """Carries out a request; returns the response, if there is one. Raises before it writes."""
+
+_Read = Callable[[str, Message, Encoding, datetime], Work]
 
 RequestOutcome = Message | CloudError | None
 
@@ -73,8 +68,7 @@ class Failed(CloudError):
         super().__init__("The server failed.")
 
 
-@dataclass(slots=True, eq=False)
-class NodeRequest:
+class NodeRequest(msgspec.Struct, eq=False):
     """A request of a node, decoded and checked; once carried out, `outcome` is its response."""
 
     node_id: str
@@ -146,22 +140,23 @@ class Exchange:
         self._on_answered = on_answered
         self.measures = measures or Measures()
         self._commit = GroupCommit(self._carry_out_waiting, limit=GROUP)
+        # The kind of message that belongs on each channel, and what reads it.
+        self._readers: Mapping[Channel, tuple[str, _Read]] = {
+            Channel.REPORT: (NodeMessageKind.REPORT, self._report),
+            Channel.STATS: (NodeMessageKind.STATS, self._stats),
+            Channel.DESIRE: (NodeMessageKind.DESIRE, self._desire),
+            Channel.RENEW: (NodeMessageKind.RENEW, self._renewal),
+            Channel.COMMAND_RESPONSE: (NodeMessageKind.COMMAND, self._answer),
+        }
 
     def read(
         self, node_id: str, channel: Channel, message: Message, encoding: Encoding, now: datetime
     ) -> NodeRequest:
         """Check *message*, which came at *now*, and decode it; Invalid names a field."""
-        expected = _KINDS.get(channel)
-        if expected is None or message.kind != expected.value:
+        reader = self._readers.get(channel)
+        if reader is None or message.kind != reader[0]:
             raise Invalid("kind", f"{message.kind[:40]!r} does not belong on {channel.value}")
-        read = {
-            Channel.REPORT: self._report,
-            Channel.STATS: self._stats,
-            Channel.DESIRE: self._desire,
-            Channel.RENEW: self._renewal,
-            Channel.COMMAND_RESPONSE: self._answer,
-        }[channel]
-        return NodeRequest(node_id, channel, read(node_id, message, encoding, now))
+        return NodeRequest(node_id, channel, reader[1](node_id, message, encoding, now))
 
     async def ask(self, request: NodeRequest) -> Message | None:
         """Carry out *request* in one commit with other waiting ones; return its response.
@@ -230,13 +225,14 @@ class Exchange:
                 self.measures.log_failure("exchange", request.node_id)
 
     def _count_one(self, request: NodeRequest) -> None:
+        channel = request.channel
         if request.ended is not None:
             self.measures.ended(request.ended)
-        if request.channel in _REPORTS and not isinstance(request.outcome, CloudError):
+        if channel in _REPORTS and not isinstance(request.outcome, CloudError):
             self.measures.stored_report(request.node_id)
-        if request.channel is Channel.COMMAND_RESPONSE:
+        elif channel is Channel.COMMAND_RESPONSE:
             self._on_answered(request.node_id)
-        if request.channel is Channel.RENEW:
+        elif channel is Channel.RENEW:
             outcome = request.outcome
             self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
@@ -253,13 +249,14 @@ class Exchange:
         check_counts(message.content)
         report = read_report(message.content, read_order(meta), depth=message.depth)
         interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
+        written_as = encoding.value
 
         def store_report(tx: Transaction) -> Reply:
             answer = receive_report(
                 tx,
                 node_id,
                 report,
-                encoding.value,
+                written_as,
                 now=now,
                 source=source,
                 interval=interval,

@@ -9,11 +9,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from broker.errors import MalformedMessage
 from broker.hub import Hub, Inbound
@@ -48,13 +49,12 @@ _ANSWERED_ON = {
 """Where an answer goes, unless on `delta`."""
 
 
-@dataclass(slots=True)
-class _Received:
+class _Received(msgspec.Struct, eq=False):
     """One message on its way; there is no request where it could not be read."""
 
     inbound: Inbound
     encoding: Encoding = Encoding.JSON
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = msgspec.field(default_factory=dict)
     request: NodeRequest | None = None
     error: CloudError | None = None
     was_read: bool = True
@@ -180,8 +180,12 @@ class NodeInbox:
         while waiting:
             await self._carry_out([each.request for each in waiting if each.request])
             for each in waiting:
-                if each.is_settled and not self._is_held(each):
-                    self._answer(each, await self._payload_of(each, now))
+                if not each.is_settled:
+                    continue
+                if each.inbound.channel is not Channel.DESIRE:
+                    self._answer(each, self._payload(each, now))
+                elif not self._is_held(each):
+                    self._answer(each, await self._payload_of_desire(each, now))
             waiting = [each for each in waiting if not each.is_settled]
         lag = time.monotonic() - min(inbound.received for inbound in group)
         with contained(self._measures, "inbox", "a group"):
@@ -195,10 +199,8 @@ class NodeInbox:
         )
         return received.is_held
 
-    async def _payload_of(self, received: _Received, now: datetime) -> bytes | None:
-        """The answer as bytes; a long one on a thread."""
-        if received.inbound.channel is not Channel.DESIRE:
-            return self._payload(received, now)
+    async def _payload_of_desire(self, received: _Received, now: datetime) -> bytes | None:
+        """The answer to a desire as bytes; a long one is made on a thread."""
         if received.request is not None and received.request.size >= LONG_BYTES:
             payload = await asyncio.to_thread(self._payload, received, now)
         else:
@@ -213,7 +215,7 @@ class NodeInbox:
             inbound.ack()
         except Exception:  # noqa: BLE001  # logged as this message's failure
             self._measures.log_failure("inbox", node_id)
-        self.counts[inbound.channel.value] += 1
+        self.counts[inbound.channel] += 1
         self._send(inbound, payload)
         try:
             self._on_heard(node_id)
@@ -246,7 +248,7 @@ class NodeInbox:
         try:
             received.encoding = encoding_of(inbound.payload)
             message = decode_message(inbound.payload)
-            received.meta = dict(message.meta)
+            received.meta = message.meta
             received.request = self._exchange.read(
                 inbound.node_id, inbound.channel, message, received.encoding, now
             )

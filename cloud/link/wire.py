@@ -21,6 +21,7 @@ from cloud.core.times import time_text
 from cloud.errors import CloudError
 
 _ECHOED = (SEQUENCE, RUN, REQUEST_ID, SYNC)
+_REPORT = NodeMessageKind.REPORT.value
 
 Meta = Mapping[str, MetaValue]
 
@@ -32,8 +33,10 @@ def pushed_delta(delta: Delta, now: datetime) -> Message:
 
 def report_answer(delta: Delta, warning: str, now: datetime, *, meta: Meta) -> Message:
     """The answer to the report with *meta*; *warning* names what the server does not know."""
-    extra = {WARNING: warning} if warning else {}
-    return Message(NodeMessageKind.REPORT.value, dict(delta), {**_meta(meta, now), **extra})
+    own = _meta(meta, now)
+    if warning:
+        own[WARNING] = warning
+    return Message(_REPORT, dict(delta), own)
 
 
 def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
@@ -66,4 +69,6 @@ def error_for(error: CloudError, now: datetime, *, meta: Meta) -> Message:
 
 
 def _meta(asked: Meta, now: datetime) -> dict[str, MetaValue]:
-    return {**{key: asked[key] for key in _ECHOED if key in asked}, "time": time_text(now)}
+    own = {key: asked[key] for key in _ECHOED if key in asked}
+    own["time"] = time_text(now)
+    return own

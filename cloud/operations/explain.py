@@ -146,7 +146,7 @@ def _with_secrets(tx: Transaction, facts: ExplainFacts, found: Explanation) -> E
 def _whole(stored: StoredReport) -> Report:
     """The report as it came: what is stored of it apart leaves out how its apps do."""
     report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
-    return replace(report, reported=stored.report.reported)
+    return msgspec.structs.replace(report, reported=stored.report.reported)
 
 
 def _only(tx: Transaction, facts: ExplainFacts, explanation: Explanation, name: str) -> Explanation:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import Delta, delta_for, everything
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
@@ -28,8 +30,7 @@ from cloud.operations.usage import record_usage
 from cloud.store.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class ReportReply:
+class ReportReply(msgspec.Struct, frozen=True):
     """The response to a report: the delta, and unknown resources that the report names.
 
     *ended* is the deploy that has converged or failed with it.

@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
@@ -395,7 +395,7 @@ async def test_an_unchanged_report_is_not_written_again(
             return connection.execute(wanted.encode()).fetchall()
 
     def put(text: str, sequence: int) -> Callable[[Transaction], None]:
-        newer = replace(report(Order("run", sequence)), document=text.encode())
+        newer = msgspec.structs.replace(report(Order("run", sequence)), document=text.encode())
         return lambda tx: tx.put_report("default", "n", newer, "json", NOW)
 
     first, second = (f'{{"node": "{os.urandom(10_000).hex()}"}}' for _ in range(2))

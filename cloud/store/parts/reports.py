@@ -187,12 +187,13 @@ class ReportPart(RowSetPart):
         self._sets.withdraw(PUT_USAGE, place)
         self._sets.put(PUT_REPORT, place, row, place=place, becomes=becomes)
         self._sets.withdraw(STATS_HEARD, place)
-        columns = ("namespace", "name", "received", "report_interval")
-        knows_offers = int(report.offers is not None)
         status: Parameters = {
-            **{key: row[key] for key in columns},
+            "namespace": namespace,
+            "name": name,
+            "received": row["received"],
+            "report_interval": row["report_interval"],
             "agent": report.agent,
-            "knows_offers": knows_offers,
+            "knows_offers": int(report.offers is not None),
         }
         self._sets.put(REPORT_STATUS, place, status)
 

@@ -91,12 +91,18 @@ class RowSets:
 
     def expect(self, places: Iterable[Place], of: tuple[str, ...] = OF_NODE) -> None:
         """Have what is asked of one of *places* looked up for all of them."""
-        for *others, name in places:
-            self._expected.setdefault((of, tuple(others)), {})[name] = None
+        for place in places:
+            key = (of, place[:-1])
+            names = self._expected.get(key)
+            if names is None:
+                names = self._expected[key] = {}
+            names[place[-1]] = None
 
     def value(self, lookup: Lookup[T], place: Place) -> T:
         """The result of *lookup* at *place*, including rows that this transaction has put."""
-        known = self._known.setdefault(lookup, {})
+        known = self._known.get(lookup)
+        if known is None:
+            known = self._known[lookup] = {}
         if place not in known:
             self._look_up(lookup, place, known)
         return cast(T, known[place])
@@ -134,8 +140,9 @@ class RowSets:
         waiting.rows[key] = row
         if place is not None:
             self._forget_at(place, row, statement.writes, keeps)
-            for lookup, value in (becomes or {}).items():
-                self.learn(lookup, place, value)
+            if becomes:
+                for lookup, value in becomes.items():
+                    self.learn(lookup, place, value)
 
     def is_waiting(self, statement: SetStatement, key: tuple[str | int, ...]) -> bool:
         """Whether a row with that *key* waits."""
