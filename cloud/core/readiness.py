@@ -116,6 +116,17 @@ def node_status(heard: Heard | None, now: datetime, *, is_revoked: bool = False)
     return NodeStatus(NodeState.OFFLINE, offline_at)
 
 
+def next_change(heard: Heard | None, now: datetime, *, is_revoked: bool = False) -> datetime | None:
+    """When `node_status` is another one after *now*, if the node is not heard; None: never."""
+    if heard is None or is_revoked:
+        return None
+    for intervals in (STALE_AFTER_INTERVALS, OFFLINE_AFTER_INTERVALS):
+        ends = heard.last + intervals * heard.cadence.interval
+        if now < ends:
+            return ends
+    return None
+
+
 def next_cadence(
     heard: Heard | None, now: datetime, *, sent: timedelta, reported: timedelta | None = None
 ) -> ReportCadence:

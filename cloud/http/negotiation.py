@@ -19,7 +19,8 @@ def prefers_problem(accept: Sequence[str]) -> bool:
 
 def prefers_yaml(accept: Sequence[str]) -> bool:
     """Return whether the lines of an Accept header name YAML, and want it, as `prefers_problem`."""
-    return _prefers(accept, YAML_TYPES)
+    is_named = any("yaml" in line.lower() for line in accept)
+    return is_named and _prefers(accept, YAML_TYPES)
 
 
 def _prefers(accept: Sequence[str], media_types: Set[str]) -> bool:

@@ -90,9 +90,9 @@ class RefusalLog:
 
     @contextlib.asynccontextmanager
     async def recording(
-        self, attempt: Attempt, kind: type[CloudError] = CloudError
+        self, attempt: Attempt | Callable[[], Attempt], kind: type[CloudError] = CloudError
     ) -> AsyncIterator[None]:
-        """Record an error of that *kind* that the block raises.
+        """Record an error of that *kind* that the block raises; *attempt* may make what it was of.
 
         Unavailable is not a refusal and is not recorded.
         """
@@ -101,5 +101,5 @@ class RefusalLog:
         except Unavailable:
             raise
         except kind as error:
-            await self.record(attempt, error)
+            await self.record(attempt() if callable(attempt) else attempt, error)
             raise

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -298,7 +299,7 @@ def endpoint(
 
     async def answer(request: Request) -> Response:
         caller, now = caller_of(request), api.clock()
-        asked_for = attempt_of(request, action or Action.API_READ, caller.namespace, now)
+        asked_for = partial(attempt_of, request, action or Action.API_READ, caller.namespace, now)
         async with refusals.recording(asked_for, Forbidden):
             try:
                 return await admitted(request, caller, now)

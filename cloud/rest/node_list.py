@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 
@@ -12,6 +13,7 @@ from cloud.core.node import SeenNode
 from cloud.core.node_sorting import SORT, NodeField
 from cloud.core.node_summary import SUMMARY_LIMIT, NodeFigures, NodeSummary
 from cloud.errors import Invalid
+from cloud.http.negotiation import prefers_yaml
 from cloud.operations import nodes
 from cloud.rest.context import RequestContext
 from cloud.rest.described import NODES_LISTED, Parameter
@@ -48,7 +50,9 @@ async def list_nodes(context: RequestContext) -> Listed[NodeItem]:
     page = await context.store.read(
         lambda tx: _page(tx, context.namespace, options, has_status=has_status)
     )
-    return context.listed(page, options, lambda line: _item(context, *line))
+    if has_status or prefers_yaml(context.request.headers.getlist("accept")):
+        return context.listed(page, options, lambda line: _item(context, *line))
+    return context.listed(page, options, lambda line: _encoded(context, line[0]))
 
 
 def _page(tx: Transaction, namespace: str, options: ListOptions, *, has_status: bool) -> Page[Line]:
@@ -64,6 +68,12 @@ def _item(context: RequestContext, seen: SeenNode, summary: NodeSummary | None) 
     answer = node_answer(seen, context.now, context.api.sealing, connected=connected)
     item = msgspec.structs.asdict(answer)
     return NodeItem(**item, status=status_answer(summary) if summary else msgspec.UNSET)
+
+
+def _encoded(context: RequestContext, seen: SeenNode) -> NodeItem:
+    """The item as JSON, which is how it is sent."""
+    connected = context.api.is_connected(seen.node.id)
+    return cast(NodeItem, context.api.node_items.item(seen, context.now, connected=connected))
 
 
 def status_answer(summary: NodeSummary) -> NodeStatusAnswer:

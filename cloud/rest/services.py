@@ -23,6 +23,7 @@ from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
+from cloud.rest.node_items import NodeItems
 from cloud.rest.places import Places, channel_tests, command_waits
 from cloud.rest.sessions import Sessions
 from cloud.rest.sign_in.command_line import CommandLineSignIn
@@ -92,6 +93,8 @@ class Services:
     """Raises Invalid for sources of secrets that this server does not read."""
     sealing: SealingPolicy = SEALED_IF_POSSIBLE
     """Which secrets only leave sealed."""
+    node_items: NodeItems = field(init=False)
+    """Items of lists of nodes."""
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""
     list_limit: int = LIST_LIMIT
@@ -101,3 +104,7 @@ class Services:
     """Time between two points of usage."""
     revisions_kept: int = REVISIONS_KEPT
     """Revisions retained for each resource."""
+
+    def __post_init__(self) -> None:
+        """Make what depends on the rest."""
+        object.__setattr__(self, "node_items", NodeItems(self.sealing))

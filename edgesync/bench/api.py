@@ -9,7 +9,8 @@ the overview and a rollout every node reports each of a few apps, every second o
 for the one whose rollout is asked for. Then questions are asked by fields of the nodes' status: of
 100 nodes 5 are offline, and of 300 one failed. Then lists are sorted, with the status of each node.
 An app for all nodes stands beside the time in which the store puts a row for each node.
-The first call of each kind is measured apart: nothing is cached for it yet.
+The first call of each kind is measured apart: nothing is cached for it yet. At the end a server is
+started on the store, and read over connections in parallel.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,12 +38,14 @@ from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.transaction import Store, Transaction
 from cloud.store.witness import load_or_create_witness
+from edgesync.bench.api_connections import parallel_reads, store_rates
 from edgesync.bench.api_results import ApiResult, Rates, results_as_json, results_as_text
 from edgesync.bench.api_services import NAMESPACE, TOKEN, services_of
 from edgesync.interpreter import tuned_interpreter
 
 MAX_NODES = 1_000_000
 MAX_CALLS = 1000
+MAX_SECONDS = 60
 
 SELECTORS = (
     "",
@@ -364,8 +367,15 @@ class ApiBench:
         return ApiResult("put an app for all nodes", len(took), took[0], *percentiles)
 
 
-async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:
-    """Fill a store in *directory* and make the calls, each kind *calls* times."""
+Measured = tuple[Rates, list[ApiResult], Mapping[str, float]]
+"""Rates of the store, all calls, and reads in parallel of the store."""
+
+
+async def measure(directory: Path, nodes: int, calls: int, seconds: float) -> Measured:
+    """Fill a store in *directory* and make the calls, each kind *calls* times.
+
+    Then the store alone is read in parallel, *seconds* for each kind of read.
+    """
     sealer = load_or_create_sealer(directory / "secrets.key")
     witness = load_or_create_witness(directory)
     async with open_sqlite_store(
@@ -384,7 +394,9 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=None,  # noqa: S113
         ) as client:
-            return rates, await ApiBench(client, store, nodes, rates, calls).results()
+            results = await ApiBench(client, store, nodes, rates, calls).results()
+        alone = await store_rates(store, NAMESPACE, seconds) if seconds else {}
+        return rates, results, alone
 
 
 @click.command()
@@ -396,8 +408,15 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
     show_default=True,
     help="How often each call is made; an app is put five times at most.",
 )
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, MAX_SECONDS),
+    default=5.0,
+    show_default=True,
+    help="Duration of each kind of read over 16 connections; 0: none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def command(nodes: int, calls: int, *, as_json: bool) -> None:
+def command(nodes: int, calls: int, seconds: float, *, as_json: bool) -> None:
     """Benchmark API requests with many nodes."""
     with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
         click.echo(f"{nodes} nodes, load {os.getloadavg()[0]:.1f} ...", err=True)
@@ -405,7 +424,10 @@ def command(nodes: int, calls: int, *, as_json: bool) -> None:
             tuned_interpreter(),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            rates, results = runner.run(measure(Path(name), nodes, calls))
-    click.echo(
-        results_as_json(nodes, rates, results) if as_json else results_as_text(rates, results)
-    )
+            measured = runner.run(measure(Path(name), nodes, calls, seconds))
+        rates, results, alone = measured
+        parallel = parallel_reads(Path(name), alone, seconds) if seconds else []
+    if as_json:
+        click.echo(results_as_json(nodes, rates, results, parallel))
+    else:
+        click.echo(results_as_text(rates, results, parallel))

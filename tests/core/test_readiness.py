@@ -15,6 +15,7 @@ from cloud.core.readiness import (
     NodeStatus,
     ReportCadence,
     next_cadence,
+    next_change,
     node_status,
 )
 from tests.core.strategies import START
@@ -168,6 +169,11 @@ def test_a_state_begins_at_its_time(heard: Heard, silence: timedelta) -> None:
     if not found.is_ready:
         assert node_status(heard, found.since) == found
         assert node_status(heard, found.since - MICROSECOND).state is not found.state
+    ends = next_change(heard, now)
+    assert (ends is None) is (found.state is NodeState.OFFLINE)
+    if ends is not None:
+        assert node_status(heard, ends - MICROSECOND) == found
+        assert node_status(heard, ends).state is not found.state
 
 
 @given(

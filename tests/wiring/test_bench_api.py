@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgesync.bench.api import QUESTIONS, SELECTORS, SORTS, command
+from edgesync.bench.api_connections import CONNECTIONS, READS
 
 NODES, CALLS = 120, 1
 LINES = [
@@ -32,6 +33,7 @@ LINES = [
 @pytest.mark.parametrize("as_json", [True, False])
 def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
     options = ["--nodes", str(NODES), "--calls", str(CALLS), *(["--json"] if as_json else [])]
+    options += ["--seconds", "0.2" if as_json else "0"]
     result = CliRunner().invoke(command, options, catch_exceptions=False)
     assert result.exit_code == 0
     if as_json:
@@ -44,6 +46,10 @@ def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
             assert 0 < one["p50_ms"] <= one["p99_ms"]
             assert one["first_ms"] > 0
             assert one["ratio"] == pytest.approx(one["p50_ms"] / one["store_p50_ms"], rel=0.05)
+        assert [one["name"] for one in figures["parallel"]] == list(READS)
+        for one in figures["parallel"]:
+            assert one["connections"] == CONNECTIONS
+            assert min(one["per_second"], one["store_per_second"]) > 0
     else:
         rate, head, *lines = result.stdout.splitlines()
         assert rate.startswith("the store alone: ")

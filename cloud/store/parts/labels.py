@@ -113,6 +113,8 @@ class Loader(Generic[T]):
     """Finds them."""
     sizes: Callable[[str, Sequence[str]], Mapping[str, int]]
     """Their bytes, as they are stored."""
+    largest: int = 0
+    """Bytes of the largest that there can be; 0: unknown."""
 
 
 class LabelPart(RowSetPart):
@@ -204,7 +206,8 @@ class LabelPart(RowSetPart):
     ) -> Page[T]:
         """The page of *found*, name and age of one more thing than it shows, if there is one."""
         shown = found[: options.limit] if options.limit else found
-        if options.most_bytes:
+        fits = loader.largest and len(shown) * loader.largest <= options.most_bytes
+        if options.most_bytes and not fits:
             sizes = partial(loader.sizes, namespace)
             shown = _fitting(shown, options.most_bytes, sizes)
         names = [name for name, _ in shown]
