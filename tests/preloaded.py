@@ -1,4 +1,4 @@
-"""`python -m edgesync` in processes of their own that are forked with the imports done.
+"""`python -m edgesync`, or another module, in processes that are forked with the imports done.
 
 The imports are most of the CPU of a short command and of the start of a server, of which the
 tests start hundreds. One process for each process of tests imports, and forks for each command.
@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -38,7 +39,8 @@ _ROOT = Path(__file__).parents[1]
 class _ForkRequest:
     """What a fork runs: arguments of `edgesync`, and the files of its output and its errors.
 
-    With an *input*, a file, it has that as standard input, and no terminal.
+    With an *input*, a file, it has that as standard input, and no terminal. Another *module* is run
+    as by `python -m`.
     """
 
     arguments: Sequence[str]
@@ -47,13 +49,14 @@ class _ForkRequest:
     environment: Mapping[str, str]
     folder: str
     input: str | None = None
+    module: str = "edgesync"
 
 
 class ForkedProcess:
     """`python -m edgesync` with *arguments*; as a `subprocess.Popen`, but forked.
 
     Its output is added to the file *output*, and its errors to that or to *errors*. It is that of
-    the source in *tree*, by default this one.
+    the source in *tree*, by default this one. Another *module* is run in place of `edgesync`.
     """
 
     def __init__(
@@ -64,15 +67,18 @@ class ForkedProcess:
         environment: Mapping[str, str] | None = None,
         tree: Path | None = None,
         input_file: Path | None = None,
+        module: str = "edgesync",
     ) -> None:
-        self.args = ["edgesync", *arguments]
+        self.args = [module, *arguments]
         self.returncode: int | None = None
         files = (str(output), str(output if errors is None else errors))
         environment = dict(os.environ if environment is None else environment)
         if tree is not None:
             environment["PYTHONPATH"] = str(tree)
         standard_input = None if input_file is None else str(input_file)
-        command = _ForkRequest(self.args[1:], *files, environment, os.getcwd(), standard_input)
+        command = _ForkRequest(
+            self.args[1:], *files, environment, os.getcwd(), standard_input, module
+        )
         self._parent = _parent(tree or _ROOT)
         self.pid: int = self._parent.ask(asdict(command))
         # The number stays that of this process until its status is asked for.
@@ -218,5 +224,8 @@ def _become(command: _ForkRequest) -> None:
     os.environ.clear()
     os.environ.update(command.environment)
     os.chdir(command.folder)
-    sys.argv[:] = ["edgesync", *command.arguments]
+    sys.argv[:] = [command.module, *command.arguments]
+    if command.module != "edgesync":
+        runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+        return
     importlib.import_module("edgesync.__main__").main(prog_name="python -m edgesync")

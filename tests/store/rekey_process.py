@@ -1,4 +1,4 @@
-"""A re-keying that dies at one point: `python rekey_process.py DIRECTORY URL POINT`."""
+"""A re-keying that dies at one point: `python -m tests.store.rekey_process DIRECTORY URL POINT`."""
 
 import os
 import sys

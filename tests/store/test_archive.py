@@ -36,8 +36,7 @@ def parts_of(path: Path, passphrase: str = PASSPHRASE) -> list[ArchivePart]:
 
 
 def test_what_was_written_is_read(archive: Path) -> None:
-    with open_archive(archive, PASSPHRASE) as parts:
-        assert list(parts) == PARTS
+    assert parts_of(archive) == PARTS
 
 
 def test_it_is_a_tar_file_of_two_things_that_age_knows_for_its_owner_alone(archive: Path) -> None:

@@ -1,8 +1,7 @@
 """Everything is sealed with a new key, whatever happens meanwhile."""
 
+import os
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
 from tests.postgres import NEEDS_POSTGRES, Postgres
+from tests.preloaded import ForkedProcess
 from tests.store.conftest import WAIT
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -69,9 +69,6 @@ APP = App("default", "web", USES_SECRET, "4", NOW, NOW)
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 
 pytestmark = pytest.mark.slow  # each test starts processes
-
-PROCESS = Path(__file__).parent / "rekey_process.py"
-ROOT = PROCESS.parent.parent.parent
 
 
 def put_all(tx: Transaction) -> None:
@@ -163,9 +160,12 @@ async def kept(
 
 
 def die_at(point: str, kept: Kept) -> None:
-    command = [sys.executable, str(PROCESS), str(kept.directory), kept.url, point]
-    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
-    assert died.returncode == 9
+    words = [str(kept.directory), kept.url, point]
+    process = ForkedProcess(words, os.devnull, module="tests.store.rekey_process")
+    try:
+        assert process.wait(60) == 9
+    finally:
+        process.kill()
     # PostgreSQL notices a moment later, and then lets go of the locks.
     deadline = time.monotonic() + WAIT
     while True:

@@ -2,8 +2,6 @@
 
 import base64
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +12,17 @@ from cloud.app import open_cloud
 from cloud.config import BadSettings, Settings
 from edgesync.__main__ import main
 from tests.builders import open_store
+from tests.preloaded import ForkedProcess
 from tests.store.conftest import unavailable
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def die_at(point: str, directory: Path) -> None:
-    process = str(ROOT / "tests" / "store" / "rekey_process.py")
-    command = [sys.executable, process, str(directory), "", point]
-    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
-    assert died.returncode == 9
+    words = [str(directory), "", point]
+    process = ForkedProcess(words, os.devnull, module="tests.store.rekey_process")
+    try:
+        assert process.wait(60) == 9
+    finally:
+        process.kill()
 
 
 async def test_the_command_prints_what_it_did_or_the_reason(tmp_path: Path) -> None:
