@@ -1,6 +1,8 @@
 """Calls that Schemathesis makes from the document."""
 
+import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import hypothesis
@@ -51,15 +53,10 @@ def tried(
     Built when the test runs: Schemathesis' own decorator does it when tests are collected, which
     takes 5 s in each process.
     """
-    method, _, path = label.partition(" ")
-    schema = loaded(**settings).include(method=method, path=path)
-    (found,) = schema.get_all_operations()
-    assert isinstance(found, Ok)
-    operation = found.ok()
-    feedback = FeedbackSources(constants_value_source=make_constants_value_source(schema))
+    schema, operations, feedback = loaded(json.dumps(settings))
     run = build_operation_test(
         config=schema.config,
-        operation=operation,
+        operation=operations[label],
         test_func=examples(count)(lambda case: test(case)),
         given_kwargs={},
         feedback=feedback,
@@ -67,11 +64,19 @@ def tried(
     run()
 
 
-def loaded(**settings: Any) -> BaseSchema:
-    settings["checks"] = {"negative_data_rejection": REFUSED}
+@cache
+def loaded(settings: str) -> tuple[BaseSchema, Mapping[str, Any], FeedbackSources]:
+    """The document with *settings*, as JSON, its operations by their labels, and their values."""
+    checks = {"negative_data_rejection": REFUSED}
+    config = SchemathesisConfig.from_dict({**json.loads(settings), "checks": checks})
     # Each call bears a token, so that one made up without is not wrong.
-    document = {**DOCUMENT, "security": []}
-    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(settings))
+    schema = schemathesis.openapi.from_dict({**DOCUMENT, "security": []}, config=config)
+    operations = {}
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
+        operations[found.ok().label] = found.ok()
+    feedback = FeedbackSources(constants_value_source=make_constants_value_source(schema))
+    return schema, operations, feedback
 
 
 def examples(count: int) -> hypothesis.settings:
