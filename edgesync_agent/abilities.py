@@ -71,14 +71,26 @@ def check_for_engine(app: AppDefinition, abilities: Abilities) -> None:
                 _check_rootless(field, service, abilities)
 
 
-def _check_resources(field: str, service: ServiceDefinition, abilities: Abilities) -> None:
+def has_resources(app: AppDefinition) -> bool:
+    """Whether a service has limits or requests, for which an engine needs controllers."""
+    return any(any(_resources(one)) for one in (*app.services, *app.init_services))
+
+
+def _resources(service: ServiceDefinition) -> Iterator[tuple[str, str]]:
+    """What is given, and the word of `/info` for what it needs."""
     for part, needed, given in (
         ("limits.cpu", CPU, service.cpu),
         ("limits.memory", MEMORY, service.memory),
         ("requests.cpu", CPU_SHARES, service.requested_cpu),
         ("requests.memory", MEMORY, service.requested_memory),
     ):
-        if given and needed in abilities.lacks:
+        if given:
+            yield part, needed
+
+
+def _check_resources(field: str, service: ServiceDefinition, abilities: Abilities) -> None:
+    for part, needed in _resources(service):
+        if needed in abilities.lacks:
             why = f"the engine has no cgroup controller for {CONTROLLERS[needed]} here"
             if abilities.is_rootless:
                 why += ": without root it takes cgroup v2 with controllers delegated to the user"

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 
 from edgesync_agent import container_spec as naming
-from edgesync_agent.abilities import abilities_of, check_for_engine
+from edgesync_agent.abilities import (
+    Abilities,
+    abilities_of,
+    check_for_engine,
+    has_resources,
+)
 from edgesync_agent.checks import check_http, check_tcp
 from edgesync_agent.engine import Engine, EngineRefusal, demultiplexed
 from edgesync_agent.fields import SpecError
@@ -58,8 +63,8 @@ class Containers:
         self.node = node
         self.lock = threading.Lock()  # Docker makes two networks of a name when asked at once
         self.images = Images(engine, folder / "images.json")
-        self.version = engine.version()
-        self.is_rootless = os.stat(engine.path).st_uid != 0
+        self.version = engine.seen_version or engine.version()
+        self.is_rootless = engine.owner() != 0
         # What was seen of each container at the last look: how to reach it.
         self.networks: dict[str, Reachability] = {}
         # CPU seconds that each container had used, and when.
@@ -177,7 +182,7 @@ class Containers:
         Without groups of their own, an engine gives figures of the machine for its containers:
         they are left out.
         """
-        if not abilities_of(self.engine, is_rootless=self.is_rootless).can_measure:
+        if self.is_rootless and not abilities_of(self.engine, is_rootless=True).can_measure:
             return {}
         found, used = {}, {}
         for one in instances:
@@ -203,9 +208,15 @@ class Containers:
 
     # making containers
 
+    def _abilities(self, app: AppDefinition) -> Abilities:
+        """Those that matter to *app*; Podman starts a dozen programs to answer `/info`."""
+        if self.is_rootless or has_resources(app):
+            return abilities_of(self.engine, is_rootless=self.is_rootless)
+        return Abilities(is_podman=self.engine.is_podman)
+
     def _check(self, app: AppDefinition, files: AppFiles) -> None:
         try:
-            check_for_engine(app, abilities_of(self.engine, is_rootless=self.is_rootless))
+            check_for_engine(app, self._abilities(app))
             for slot in _all_slots(app):
                 self._body(app, slot, files)
         except SpecError as error:

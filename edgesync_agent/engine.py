@@ -109,17 +109,26 @@ class Engine:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._version: dict[str, Any] = {}  # as last asked for; empty before
+        self.seen_version: dict[str, Any] = {}  # as last asked for; empty before
 
     def version(self) -> dict[str, Any]:
         """The response of `/version`."""
-        self._version = self.call("GET", "/version", seconds=5.0)
-        return self._version
+        self.seen_version = self.call("GET", "/version", seconds=5.0)
+        return self.seen_version
+
+    def owner(self) -> int:
+        """The number of the user whose engine it is; RuntimeFailure where its socket is gone."""
+        try:
+            return os.stat(self.path).st_uid
+        except OSError as error:
+            raise RuntimeFailure(
+                FailureReason.ENGINE, f"the engine does not answer: {error}"
+            ) from error
 
     @property
     def is_podman(self) -> bool:
         """Whether it is Podman, by its version; `version` has to have been called."""
-        parts = self._version.get("Components") or []
+        parts = self.seen_version.get("Components") or []
         return any("podman" in str(part.get("Name", "")).lower() for part in parts)
 
     def call(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgesync_agent.containers import Containers
-from edgesync_agent.engine import Engine
+from edgesync_agent.engine import Engine, find_engine
 from edgesync_agent.inspection import moment_of
 from edgesync_agent.parsing import read_app
 from edgesync_agent.releases import Releases
@@ -231,6 +231,37 @@ def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(bench: B
         between.times = 100
         with pytest.raises(RuntimeFailure, match="no such process"):
             containers.observe()
+    finally:
+        between.close()
+
+
+class _Counting(EngineSocket):
+    """Notes what is asked of an engine."""
+
+    def __init__(self, path: Path, engine: str) -> None:
+        self.asked: list[str] = []
+        super().__init__(path, engine)
+
+    def respond(
+        self, method: str, target: str, body: bytes, forward: Callable[[], Response]
+    ) -> Response | None:
+        self.asked.append(target.partition("?")[0].partition("/v1.41")[2])
+        return forward()
+
+
+def test_what_costs_an_engine_much_is_asked_for_once_or_where_it_matters(bench: Bench) -> None:
+    """Podman starts a dozen programs for `/version` and for `/info`."""
+    between = _Counting(bench.running.folder / "counting.sock", str(bench.running.path))
+    try:
+        containers = Containers(
+            find_engine({"DOCKER_HOST": f"unix://{between.path}"}), "default.n1", bench.folder
+        )
+        containers.fetch(app("8", {"name": "s"}), bench.volumes)
+        containers.usage(containers.observe())
+        assert (between.asked.count("/version"), between.asked.count("/info")) == (1, 0)
+        limited = app("9", {"name": "s", "resources": {"limits": {"memory": "64Mi"}}})
+        containers.fetch(limited, bench.volumes)
+        assert between.asked.count("/info") == 1
     finally:
         between.close()
 
