@@ -235,7 +235,7 @@ def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(bench: B
         between.close()
 
 
-class _Counting(EngineSocket):
+class _NotingSocket(EngineSocket):
     """Notes what is asked of an engine."""
 
     def __init__(self, path: Path, engine: str) -> None:
@@ -251,7 +251,7 @@ class _Counting(EngineSocket):
 
 def test_what_costs_an_engine_much_is_asked_for_once_or_where_it_matters(bench: Bench) -> None:
     """Podman starts a dozen programs for `/version` and for `/info`."""
-    between = _Counting(bench.running.folder / "counting.sock", str(bench.running.path))
+    between = _NotingSocket(bench.running.folder / "counting.sock", str(bench.running.path))
     try:
         containers = Containers(
             find_engine({"DOCKER_HOST": f"unix://{between.path}"}), "default.n1", bench.folder
