@@ -4,6 +4,7 @@ BrokerError
 ├── MalformedTopic     not a topic of this protocol
 ├── MalformedMessage   bytes that are not a message of this protocol
 ├── MalformedPacket    bytes that are not a packet of MQTT
+├── WrongVersion       a CONNECT of a version of MQTT that is not spoken here
 ├── BrokerRefused      a broker does not let this server connect
 ├── BrokerMissing      there is no Mosquitto that could be started
 ├── BrokerNotStarted   Mosquitto was started and does not listen
@@ -37,6 +38,10 @@ class MalformedPacket(BrokerError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class WrongVersion(BrokerError):
+    """A CONNECT of another version of MQTT than 3.1.1."""
 
 
 class BrokerRefused(BrokerError):

@@ -14,14 +14,7 @@ from amqtt.broker import BrokerContext
 from amqtt.contexts import BaseContext, BrokerConfig
 from amqtt.errors import AMQTTError, CodecError, MQTTError, NoDataError
 from amqtt.mqtt import packet_class
-from amqtt.mqtt.connack import (
-    CONNECTION_ACCEPTED,
-    IDENTIFIER_REJECTED,
-    NOT_AUTHORIZED,
-    SERVER_UNAVAILABLE,
-    UNACCEPTABLE_PROTOCOL_VERSION,
-    ConnackPacket,
-)
+from amqtt.mqtt.connack import ConnackPacket
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.mqtt.packet import CONNECT, MQTTFixedHeader
 from amqtt.mqtt.pingreq import PingReqPacket
@@ -32,14 +25,8 @@ from amqtt.plugins.manager import PluginManager
 from amqtt.session import Session
 
 from broker.access import may_subscribe
-from broker.errors import MalformedPacket
+from broker.errors import MalformedPacket, WrongVersion
 from broker.limits import Refusal
-
-ACCEPTED: int = CONNECTION_ACCEPTED
-WRONG_VERSION: int = UNACCEPTABLE_PROTOCOL_VERSION
-WRONG_IDENTITY: int = IDENTIFIER_REJECTED
-UNAVAILABLE: int = SERVER_UNAVAILABLE
-DENIED: int = NOT_AUTHORIZED
 
 Plugins = PluginManager[BrokerContext]
 
@@ -183,10 +170,6 @@ class NodeHandler(BrokerProtocolHandler):
             return _REFUSED_SUBSCRIPTION
         peer.subscribe(topic)
         return min(qos, 1)  # pushes are QoS 0; granting 0 makes some clients give up
-
-
-class WrongVersion(MQTTError):
-    """A CONNECT of another version of MQTT."""
 
 
 class PeerWriter(WriterAdapter):

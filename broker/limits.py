@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,25 @@ class Refusal(StrEnum):
     """A defect of the hub; the log has the trace."""
 
 
+class ConnackCode(IntEnum):
+    """Return codes of a CONNACK (MQTT 3.1.1, 3.2.2.3)."""
+
+    ACCEPTED = 0
+    WRONG_VERSION = 1
+    WRONG_IDENTITY = 2
+    UNAVAILABLE = 3
+    DENIED = 5
+
+
 class ConnectionRefused(Exception):
     """A connection that does not become a node; *code* is that of the CONNACK, if there is one.
 
     *detail* has more of the reason, for the log.
     """
 
-    def __init__(self, reason: Refusal, code: int | None = None, *, detail: str = "") -> None:
+    def __init__(
+        self, reason: Refusal, code: ConnackCode | None = None, *, detail: str = ""
+    ) -> None:
         self.reason = reason
         self.code = code
         self.detail = detail

@@ -1,34 +1,28 @@
 """The TLS listener: from a TCP connection to an admitted node."""
 
 import asyncio
+import functools
 import logging
 import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from broker.connection import NodeConnection
 from broker.connection_registry import ConnectionRegistry
-from broker.errors import MalformedPacket
-from broker.handler import (
-    ACCEPTED,
-    DENIED,
-    UNAVAILABLE,
-    WRONG_IDENTITY,
-    WRONG_VERSION,
-    WrongVersion,
-    connack,
-    no_plugins,
-    read_connect,
-)
+from broker.errors import MalformedPacket, WrongVersion
 from broker.handshakes import Handshake, HandshakeLimiter
 from broker.hub import Gate, OnRefused, RefusedConnection, ShownCertificate
 from broker.inbox import HubInbox
-from broker.limits import RECEIVE_BYTES, ConnectionRefused, HubLimits, Refusal
+from broker.limits import RECEIVE_BYTES, ConnackCode, ConnectionRefused, HubLimits, Refusal
 from broker.peer_certificate import PeerIdentity, peer_identity
 from broker.read_buffers import ReadBuffers
 from broker.write_buffer import WriteBudget
+
+if TYPE_CHECKING:
+    from broker.handler import Plugins
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +60,16 @@ class Listener:
         self._on_refused = on_refused
         self._buffers = buffers
         self._write_budget = write_budget
-        self._plugins = no_plugins()
         self._connections: set[NodeConnection] = set()  # from TCP accept to the end
         self._handshakes = HandshakeLimiter(limits)
         self._admissions: set[asyncio.Task[None]] = set()
         self._accepted = 0
+
+    @functools.cached_property
+    def _plugins(self) -> "Plugins":
+        from broker.handler import no_plugins  # loaded by `_let_in`
+
+        return no_plugins()
 
     async def accept_forever(self, listening: socket.socket) -> None:
         """Accept from *listening* until cancelled."""
@@ -166,7 +165,7 @@ class Listener:
 
     def _turn_away(self, connection: NodeConnection, refusal: ConnectionRefused) -> None:
         if refusal.code is not None:
-            connection.send(connack(refusal.code))
+            _answer(connection, refusal.code)
         connection.refuse(refusal.reason)
 
     async def _secure(self, handshake: Handshake, connection: NodeConnection) -> None:
@@ -192,10 +191,12 @@ class Listener:
         body = await self._first_packet(connection)
         if body is None:
             return
+        from broker.handler import read_connect  # loads amqtt, with the first node
+
         try:
             handler, session = read_connect(body, self._plugins)
         except WrongVersion as error:
-            raise ConnectionRefused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
+            raise ConnectionRefused(Refusal.PROTOCOL_VERSION, ConnackCode.WRONG_VERSION) from error
         except MalformedPacket as error:
             raise ConnectionRefused(Refusal.MALFORMED) from error
         identity = _identity(connection, session.client_id or "")
@@ -213,7 +214,7 @@ class Listener:
                 raise ConnectionRefused(Refusal.REPLACED)
         finally:
             self._registry.forget(node_id, connection)
-        connection.send(connack(ACCEPTED))
+        _answer(connection, ConnackCode.ACCEPTED)
         connection.open(
             handler,
             session.keep_alive,
@@ -232,13 +233,13 @@ class Listener:
             async with asyncio.timeout(self._limits.gate_timeout.total_seconds()):
                 is_welcome = await self._gate(node_id, shown)
         except TimeoutError as error:
-            raise ConnectionRefused(Refusal.GATE_FAILED, UNAVAILABLE) from error
+            raise ConnectionRefused(Refusal.GATE_FAILED, ConnackCode.UNAVAILABLE) from error
         except Exception as error:
             logger.exception("the gate failed for %s", node_id)
-            raise ConnectionRefused(Refusal.GATE_FAILED, DENIED) from error
+            raise ConnectionRefused(Refusal.GATE_FAILED, ConnackCode.DENIED) from error
         if not is_welcome:
             detail = "its certificate does not admit it"
-            raise ConnectionRefused(Refusal.GATE, DENIED, detail=detail)
+            raise ConnectionRefused(Refusal.GATE, ConnackCode.DENIED, detail=detail)
 
 
 async def log_refusal(refused: RefusedConnection) -> None:
@@ -266,6 +267,12 @@ async def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _answer(connection: NodeConnection, code: ConnackCode) -> None:
+    from broker.handler import connack  # loaded by `_let_in`
+
+    connection.send(connack(code))
+
+
 def _identity(connection: NodeConnection, client_id: str) -> PeerIdentity:
     """Identity of a client; its certificate identifies it, not *client_id*.
 
@@ -274,9 +281,9 @@ def _identity(connection: NodeConnection, client_id: str) -> PeerIdentity:
     identity = peer_identity(connection.transport)
     if identity is None:
         detail = "the certificate is not that of a node"
-        raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+        raise ConnectionRefused(Refusal.IDENTITY, ConnackCode.WRONG_IDENTITY, detail=detail)
     connection.claimed_id = identity.node_id
     if identity.node_id != client_id:
         detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity.node_id!r}"
-        raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+        raise ConnectionRefused(Refusal.IDENTITY, ConnackCode.WRONG_IDENTITY, detail=detail)
     return identity
