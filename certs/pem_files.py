@@ -1,5 +1,6 @@
 """Certificates and keys as PEM files: read and checked, written whole or not at all."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def write_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def update_file(path: Path, content: bytes) -> None:
+    """As `write_file`, where *path* does not hold *content* already, for its owner alone."""
+    with contextlib.suppress(OSError):
+        is_private = not path.stat().st_mode & 0o077
+        if is_private and path.read_bytes() == content:
+            return
+    write_file(path, content)
 
 
 def sync_directory(directory: Path) -> None:

@@ -26,7 +26,7 @@ from certs.files import (
     ServerCertificate,
 )
 from certs.keys import certificate_key_digest
-from certs.pem_files import read_certificate, write_file
+from certs.pem_files import read_certificate, update_file
 from cloud.config import BadSettings, Settings
 from cloud.core.admin_access import AdminAccess
 from cloud.core.audit import Head
@@ -147,7 +147,7 @@ async def open_cloud(
         store = await stack.enter_async_context(
             open_store(settings, sealer=keys.sealer, witness=keys.witness)
         )
-        write_file(data / SETTINGS_FILE, settings_text(settings).encode())
+        update_file(data / SETTINGS_FILE, settings_text(settings).encode())
         await _start_log(store, keys.witness.head(), version, keys.made_anew)
         access = await store.read(lambda tx: tx.admin_access())
         digest = _admin_token_digest(data / ADMIN_TOKEN_FILE, access, had_one=keys.has_run)

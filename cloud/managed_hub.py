@@ -15,7 +15,7 @@ from broker.errors import BrokerMissing, BrokerNotStarted
 from broker.managed import find_mosquitto, open_managed_broker
 from broker.ports import free_port
 from certs.authority import Authority
-from certs.pem_files import write_file
+from certs.pem_files import update_file, write_file
 from cloud.config import BadSettings, Settings
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.opened_hub import (
@@ -61,7 +61,7 @@ async def open_managed_hub(
         raise BadSettings(f"data_dir: the path of {listening} is too long for a socket")
     directory.mkdir(mode=0o700, exist_ok=True)
     ca, lists = settings.data_dir.resolve() / "ca", managed_crl_file(settings)
-    write_file(directory / "ca.pem", authority.trusted_pem.encode())
+    update_file(directory / "ca.pem", authority.trusted_pem.encode())
     write_file(lists, (await revocations.current()).pem)
     port = settings.mqtt_port or free_port(settings.host)
     described = BrokerSettings(

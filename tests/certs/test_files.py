@@ -13,6 +13,7 @@ from cryptography import x509
 from certs.authority import Authority
 from certs.errors import BadAuthority, UnsafePermissions
 from certs.files import ensure_server_certificate, load_or_create_authority
+from certs.pem_files import update_file
 from certs.tls import server_context
 from tests.certs.conftest import NOW
 from tests.certs.cut_short import start
@@ -134,3 +135,16 @@ def test_a_server_certificate_of_another_authority_is_replaced(
     second = ensure(directory, other)
     assert second != first
     assert ensure(directory, other) == second
+
+
+def test_a_file_is_replaced_only_where_it_differs_or_others_can_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    update_file(file, b"a = 1\n")
+    first = file.stat()
+    update_file(file, b"a = 1\n")
+    assert file.stat().st_ino == first.st_ino
+    update_file(file, b"a = 2\n")
+    assert file.read_bytes() == b"a = 2\n"
+    file.chmod(0o644)
+    update_file(file, b"a = 2\n")
+    assert file.stat().st_mode & 0o777 == 0o600
