@@ -7,6 +7,7 @@ the others.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -21,6 +22,7 @@ from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
+from cloud.link.sent_reports import SentReport
 from cloud.link.unread_secrets import ReadSecrets, reads_no_secrets
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
@@ -56,7 +58,7 @@ class Reply(msgspec.Struct, frozen=True):
 Work = Callable[[Transaction], Message | Reply | None]
 """Carries out a request; returns the response, if there is one. Raises before it writes."""
 
-_Read = Callable[[str, Message, Encoding, datetime], Work]
+_Read = Callable[[str, Message, Encoding, datetime], Work | SentReport]
 
 RequestOutcome = Message | CloudError | None
 
@@ -80,6 +82,7 @@ class NodeRequest(msgspec.Struct, eq=False):
     # Bytes of its response to a desire, as JSON.
     size: int = 0
     is_done: bool = False
+    report: SentReport | None = None
 
     def require(self, check: Callable[[Transaction], None]) -> None:
         """Have *check* run before the work, in its transaction; what it raises is the outcome."""
@@ -156,7 +159,11 @@ class Exchange:
         reader = self._readers.get(channel)
         if reader is None or message.kind != reader[0]:
             raise Invalid("kind", f"{message.kind[:40]!r} does not belong on {channel.value}")
-        return NodeRequest(node_id, channel, reader[1](node_id, message, encoding, now))
+        found = reader[1](node_id, message, encoding, now)
+        if isinstance(found, SentReport):
+            work = partial(self._store_report, node_id=node_id, sent=found)
+            return NodeRequest(node_id, channel, work, report=found)
+        return NodeRequest(node_id, channel, found)
 
     async def ask(self, request: NodeRequest) -> Message | None:
         """Carry out *request* in one commit with other waiting ones; return its response.
@@ -203,14 +210,23 @@ class Exchange:
             for namespace, _, name in [request.node_id.partition(".")]
         )
         outcomes: list[RequestOutcome] = []
+        repeated: list[SentReport] = []
         size = 0
         for place, request in enumerate(requests):
+            if (report := _repeated(request, requests, place + 1)) is not None:
+                repeated.append(report)
+                continue
             try:
                 outcome, of_answer = _outcome_of(request, tx)
             except Unavailable:
                 raise
             except Exception as error:
                 raise PieceFailed(place, error) from error
+            for report in repeated:
+                outcomes.append(
+                    report.answered_as(outcome) if isinstance(outcome, Message) else outcome
+                )
+            repeated.clear()
             outcomes.append(outcome)
             size += of_answer
             if size >= self._answer_bytes:
@@ -244,28 +260,29 @@ class Exchange:
                 if not request.is_done:
                     request.settle(error)
 
-    def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
+    def _report(
+        self, _node_id: str, message: Message, encoding: Encoding, now: datetime
+    ) -> SentReport:
         meta = message.meta
         check_counts(message.content)
         report = read_report(message.content, read_order(meta), depth=message.depth)
-        interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
-        written_as = encoding.value
+        source = str(meta.get(SOURCE, ""))
+        return SentReport(report, encoding.value, source, read_interval(meta), meta, now)
 
-        def store_report(tx: Transaction) -> Reply:
-            answer = receive_report(
-                tx,
-                node_id,
-                report,
-                written_as,
-                now=now,
-                source=source,
-                interval=interval,
-                deploys_kept=self._deploys_kept,
-                usage_step=self._usage_step,
-            )
-            return Reply(report_answer(answer.delta, answer.warning, now, meta=meta), answer.ended)
-
-        return store_report
+    def _store_report(self, tx: Transaction, node_id: str, sent: SentReport) -> Reply:
+        answer = receive_report(
+            tx,
+            node_id,
+            sent.report,
+            sent.encoding,
+            now=sent.now,
+            source=sent.source,
+            interval=sent.interval,
+            deploys_kept=self._deploys_kept,
+            usage_step=self._usage_step,
+        )
+        message = report_answer(answer.delta, answer.warning, sent.now, meta=sent.meta)
+        return Reply(message, answer.ended)
 
     def _stats(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         usage = read_usage(message.content)
@@ -312,6 +329,19 @@ def _settle_failed(request: NodeRequest, error: Exception) -> None:
         logger.error("a message of %s failed", request.node_id, exc_info=error)
         error = Failed()
     request.settle(error)
+
+
+def _repeated(
+    request: NodeRequest, requests: Sequence[NodeRequest], following: int
+) -> SentReport | None:
+    """The report of *request*, if the next of *requests*, of the same node, repeats it."""
+    report = request.report
+    if report is None or following >= len(requests):
+        return None
+    later = requests[following]
+    if later.node_id != request.node_id or later.report is None:
+        return None
+    return report if report.is_repeated_by(later.report) else None
 
 
 def _outcome_of(request: NodeRequest, tx: Transaction) -> tuple[RequestOutcome, int]:

@@ -39,6 +39,14 @@ def report_answer(delta: Delta, warning: str, now: datetime, *, meta: Meta) -> M
     return Message(_REPORT, dict(delta), own)
 
 
+def same_answer(answer: Message, now: datetime, *, meta: Meta) -> Message:
+    """The *answer* to a report once more, for another report, with *meta*."""
+    own = _meta(meta, now)
+    if WARNING in answer.meta:
+        own[WARNING] = answer.meta[WARNING]
+    return Message(answer.kind, answer.content, own)
+
+
 def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
     """The answer to the desire request with *meta*."""
     return Message(NodeMessageKind.DESIRE.value, dict(values), _meta(meta, now))

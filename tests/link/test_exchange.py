@@ -130,3 +130,58 @@ async def test_a_reported_interval_is_the_expected_one(store: Store) -> None:
     with pytest.raises(Invalid) as caught:
         report("often")
     assert caught.value.field == "meta.interval"
+
+
+def _sent(exchange: Exchange, sequence: int, usage: str, status: str = "Running") -> NodeRequest:
+    content = {
+        "apps": [],
+        "appstats": [{"name": "web", "version": "1", "status": status}],
+        "nodestats": {"usage": {"cpu": usage}},
+    }
+    message = Message("report", content, {"seq": sequence, "run": "r"})
+    return exchange.read("default.n1", Channel.REPORT, message, Encoding.JSON, NOW)
+
+
+async def _stored_after(store: Store, exchange: Exchange, sent: list[NodeRequest]) -> bytes:
+    await store.write(describe)
+    await exchange.carry_out(sent)
+    outcomes = [one.outcome for one in sent]
+    assert all(isinstance(outcome, Message) for outcome in outcomes)
+    stored = await store.read(lambda tx: tx.report("default", "n1"))
+    return stored.report.document if stored else b""
+
+
+async def test_reports_that_repeat_each_other_are_each_answered_and_stored_once(
+    store: Store,
+) -> None:
+    exchange = Exchange(store, lambda: NOW)
+    sent = [_sent(exchange, number, f"0.{number}") for number in (1, 2, 3)]
+    document = await _stored_after(store, exchange, sent)
+    assert b'"0.3"' in document
+    answers = [one.outcome for one in sent if isinstance(one.outcome, Message)]
+    assert [answer.meta["seq"] for answer in answers] == [1, 2, 3]
+    assert [answer.content for answer in answers] == [answers[0].content] * 3
+
+
+async def test_an_older_report_that_comes_after_a_newer_one_does_not_replace_it(
+    store: Store,
+) -> None:
+    exchange = Exchange(store, lambda: NOW)
+    sent = [_sent(exchange, number, f"0.{number}") for number in (5, 4)]
+    assert b'"0.5"' in await _stored_after(store, exchange, sent)
+
+
+async def test_only_a_report_that_shows_the_same_repeats_another(store: Store) -> None:
+    exchange = Exchange(store, lambda: NOW)
+    first, second, failed = (
+        _sent(exchange, 1, "0.1"),
+        _sent(exchange, 2, "0.2"),
+        _sent(exchange, 3, "0.3", status="Failed"),
+    )
+    assert first.report is not None
+    assert second.report is not None
+    assert failed.report is not None
+    assert first.report.is_repeated_by(second.report)
+    assert not second.report.is_repeated_by(first.report)
+    assert not second.report.is_repeated_by(failed.report)
+    assert not failed.report.is_repeated_by(second.report)

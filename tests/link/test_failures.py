@@ -123,8 +123,14 @@ async def test_a_group_is_done_again_without_the_one_that_fails(
     def fail(_tx: Transaction) -> None:
         raise Defect
 
+    # Each shows something else: what repeats another is not carried out apart.
+    reports = [
+        Message("report", {"apps": [{"name": "web", "version": str(number)}]})
+        for number in range(20)
+    ]
     group = [
-        exchange.read("default.n1", Channel.REPORT, REPORT, Encoding.JSON, NOW) for _ in range(20)
+        exchange.read("default.n1", Channel.REPORT, report, Encoding.JSON, NOW)
+        for report in reports
     ]
     for number, question in enumerate(group):
         question.require(fail if number == 10 else count)
