@@ -24,10 +24,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import compile_path
+
 _PRELOADED = (
     *("edgesync.__main__", "edgesync.admin.serve", "cloud.app", "uvicorn.lifespan.off"),
     *("agent_sim.command", "sqlite_utils", "psycopg", "encodings.ascii"),
     "cryptography.hazmat.backends.openssl.backend",
+    # What is imported later, when a server opens its hub and a command calls a server.
+    *("broker.embedded", "broker.client", "httpcore", "yaml", "edgesync.cli.apply"),
+    *("edgesync.cli.get", "edgesync.cli.describe"),
 )
 _MESSAGE_BYTES = 1 << 17
 _SECONDS = 60
@@ -185,6 +190,8 @@ def serve_forks(descriptor: int, tree: str) -> None:
     for name in _PRELOADED:
         with contextlib.suppress(ModuleNotFoundError):  # psycopg is optional
             importlib.import_module(name)
+    for route in importlib.import_module("cloud.rest.routes").ROUTES:
+        compile_path(route.path)  # each server would: regular expressions are kept by `re`
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=descriptor) as asked:
@@ -225,7 +232,21 @@ def _become(command: _ForkRequest) -> None:
     os.environ.update(command.environment)
     os.chdir(command.folder)
     sys.argv[:] = [command.module, *command.arguments]
-    if command.module != "edgesync":
-        runpy.run_module(command.module, run_name="__main__", alter_sys=True)
-        return
-    importlib.import_module("edgesync.__main__").main(prog_name="python -m edgesync")
+    try:
+        if command.module == "edgesync":
+            importlib.import_module("edgesync.__main__").main(prog_name="python -m edgesync")
+        else:
+            runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        if isinstance(error.code, int):
+            _end(error.code)
+        raise
+
+
+def _end(status: int) -> None:
+    """End as an interpreter does, but free nothing: that would copy all memory, too."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,7 +1,6 @@
 """Versions that are offered to simulated nodes: for their window, and for the consent of users."""
 
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,6 +10,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import make_app, make_batch, running_server, wait_for
+from tests.preloaded import ForkedProcess
 
 CONSENT, WINDOW = "asks", "night"
 """The apps: one whose versions users accept, one that has a window."""
@@ -28,7 +28,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with running_server(folder / "data") as server, server.client() as api:
         first = [str(make_app(api, name, selector="site=a")["version"]) for name in APPS]
         batch = make_batch(api, labels={"site": "a"})
-        command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--interval", "1"]
+        command = ["sim", "--quiet", "--interval", "1"]
         command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
         command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
         command += ["--apply-delay", "0"]
@@ -40,7 +40,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         processes = []
         for name, more in zip(NODES, options, strict=True):
             own = ["--fingerprint", f"{name[0]}{{index}}", "--state-dir", str(folder / name)]
-            processes.append(subprocess.Popen([*command, *own, *more], stdout=subprocess.DEVNULL))
+            processes.append(ForkedProcess([*command, *own, *more], os.devnull))
         try:
             for name, version in zip(APPS, first, strict=True):
                 wait_for(partial(run_all, api, name, version), name, units=60)

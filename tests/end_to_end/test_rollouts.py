@@ -1,15 +1,14 @@
 """Rollouts of a real server to simulated nodes: good, bad, held, superseded, and over a crash."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.end_to_end import sim
 from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
 from tests.ports import free_port
 
@@ -19,21 +18,11 @@ ALL = {"name": "all"}
 ENDED = {"done", "failed", "rolledBack", "superseded", "aborted"}
 
 
-@contextmanager
 def simulated(
     server: Server, batch: dict[str, Any], folder: Path, *arguments: str, count: int = NODES
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """The nodes run meanwhile, whatever becomes of the server."""
-    command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--count", str(count)]
-    command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
-    command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
-    command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "1", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait(timeout=60)
+    return sim.simulated(server, batch, folder, count, "--quiet", *arguments, interval=1)
 
 
 class RolloutOperator:
