@@ -10,6 +10,7 @@ SimError
 │   └── ActivationUnreadable the response is not one of the protocol
 ├── UnreadableMessage        a message of the server is not one of the protocol
 └── LinkLost                 no MQTT connection, or no longer
+    └── IdentifierRefused    the hub does not take the client id
 """
 
 from pathlib import Path
@@ -90,3 +91,7 @@ class LinkLost(SimError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class IdentifierRefused(LinkLost):
+    """The hub does not take the MQTT client id."""

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent_sim.errors import LinkLost
+from agent_sim.errors import IdentifierRefused, LinkLost
 
 KEEP_ALIVE_SECONDS = 60
 HOUSEKEEPING_SECONDS = 5.0
@@ -35,6 +35,10 @@ class Address:
 
     host: str
     port: int
+
+
+IDENTIFIER_NOT_VALID = 133
+"""Reason that paho gives for the return code 2 of a CONNACK."""
 
 
 def _socket_class(check: Check) -> type[ssl.SSLSocket]:
@@ -72,17 +76,30 @@ async def open_link(
     *on_message* is called in the event loop with topic and payload; *check* is shown the server's
     certificate, as `getpeercert` gives it, and may refuse it by an OSError. *patience* is how many
     seconds each step may take: TCP, TLS, then CONNACK and SUBACK together; the wait for a free
-    thread of *executor* is not counted.
+    thread of *executor* is not counted. A hub that refuses the client id is asked again with
+    slashes in place of its dots, which NATS does not take.
     """
     tls.sslsocket_class = _socket_class(check)
-    link = HubLink(client_id, tls, on_message)
-    try:
+
+    async def opened(client_id: str) -> "HubLink":
+        link = HubLink(client_id, tls, on_message)
         try:
             await link.connect(address, executor, patience)
             async with asyncio.timeout(patience):
                 await link.subscribe(subscribe, optional)
         except TimeoutError as error:
+            link.close()
             raise LinkLost("no answer in time") from error
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    try:
+        link = await opened(client_id)
+    except IdentifierRefused:
+        link = await opened(client_id.replace(".", "/"))
+    try:
         yield link
     finally:
         link.close()
@@ -100,6 +117,7 @@ class HubLink:
         # Done when the connection has ended: why.
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._is_closed = False
+        self._is_identifier_refused = False
         # How many subscriptions have to be granted.
         self._required = 0
         # The socket the loop watches; None before and after.
@@ -142,7 +160,12 @@ class HubLink:
 
     async def subscribe(self, topics: Sequence[str], optional: Sequence[str] = ()) -> None:
         """Wait for the CONNACK, subscribe, wait for the SUBACK; LinkLost if either is refused."""
-        await self._wait(self._accepted)
+        try:
+            await self._wait(self._accepted)
+        except LinkLost as error:
+            if self._is_identifier_refused:
+                raise IdentifierRefused(error.reason) from error
+            raise
         self._required = len(topics)
         self._client.subscribe([(topic, 0) for topic in (*topics, *optional)])
         await self._wait(self._granted)
@@ -243,6 +266,7 @@ class HubLink:
     def _connected(
         self, _: Client, __: Any, ___: ConnectFlags, reason: ReasonCode, ____: Properties | None
     ) -> None:
+        self._is_identifier_refused = reason.value == IDENTIFIER_NOT_VALID
         _settle(self._accepted, f"refused: {reason}" if reason.is_failure else "")
 
     def _subscribed(

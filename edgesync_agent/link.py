@@ -23,6 +23,7 @@ from edgesync_agent.mqtt import (
 )
 
 KEEP_ALIVE = 60  # seconds
+IDENTIFIER_REJECTED = 2
 PATIENCE = 20  # seconds for the server to take or answer what is needed to go on
 
 
@@ -48,27 +49,40 @@ class AgentLink:
         self.splitter = Splitter()
         self.number = 1  # of the last packet that is to be acknowledged
         self.waiting: list[tuple[int, bytes]] = []  # packets that came and were not looked at
-        context = trusting(home / "identity" / "ca.pem")
-        context.load_cert_chain(certificate, home / "identity" / "key.pem")
-        host, port = identity["mqttHost"], identity["mqttPort"]
-        plain = socket.create_connection((host, port), timeout=PATIENCE)
-        try:
-            self.socket = context.wrap_socket(plain, server_hostname=host)
-        except BaseException:
-            plain.close()
-            raise
+        self.context = trusting(home / "identity" / "ca.pem")
+        self.context.load_cert_chain(certificate, home / "identity" / "key.pem")
+        self.hub = identity["mqttHost"], identity["mqttPort"]
+        self._dial()
         try:
             clock.check(self.socket.getpeercert())
         except WrongTime:
             self.socket.close()
             raise
-        self.sent = self.heard = time.monotonic()
         self.address = str(self.socket.getsockname()[0])
 
-    def open(self, client_id: str) -> None:
-        """CONNECT and SUBSCRIBE; HubConnectionLost states why the server does not want it."""
-        self.write(connect_packet(client_id, KEEP_ALIVE))
-        code = self._expect(0x20)[1]
+    def _dial(self) -> None:
+        host, _ = self.hub
+        plain = socket.create_connection(self.hub, timeout=PATIENCE)
+        try:
+            self.socket = self.context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+        self.sent = self.heard = time.monotonic()
+
+    def open(self, node_id: str) -> None:
+        """CONNECT and SUBSCRIBE; HubConnectionLost states why the server does not want it.
+
+        A hub that takes no dot in a client id is NATS, where a subscription of QoS 1 depends on all
+        of its servers, and brings nothing: what comes is of QoS 0 (docs/protocol.md).
+        """
+        qos = 1
+        code = self._connect(node_id)
+        if code == IDENTIFIER_REJECTED:
+            self.close()
+            self.splitter = Splitter()
+            self._dial()
+            code, qos = self._connect(node_id.replace(".", "/")), 0
         if code == 5:
             raise HubConnectionLost(
                 "the server refuses this node: deleted, or its certificate is revoked"
@@ -76,12 +90,17 @@ class AgentLink:
         if code:
             raise HubConnectionLost(f"the server refuses the connection (code {code})")
         channels = ("delta", "desire-response", "renew-response")
-        self.write(subscribe_packet(1, [self.prefix + channel for channel in channels]))
+        self.write(subscribe_packet(1, [self.prefix + channel for channel in channels], qos))
         if 0x80 in self._expect(0x90)[2:]:
             raise HubConnectionLost("the server refuses the subscription")
         # A server that knows no commands refuses this; then there are none.
-        self.write(subscribe_packet(2, [f"{self.prefix}command"]))
+        self.write(subscribe_packet(2, [f"{self.prefix}command"], qos))
         self._expect(0x90)
+
+    def _connect(self, client_id: str) -> int:
+        """Send CONNECT; the return code of the CONNACK."""
+        self.write(connect_packet(client_id, KEEP_ALIVE))
+        return self._expect(0x20)[1]
 
     def close(self) -> None:
         """Send DISCONNECT, if still connected."""

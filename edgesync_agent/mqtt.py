@@ -30,9 +30,10 @@ def connect_packet(client_id: str, keep_alive: int) -> bytes:
     return packet(0x10, text("MQTT") + struct.pack("!BBH", 4, 2, keep_alive) + text(client_id))
 
 
-def subscribe_packet(number: int, topics: list[str]) -> bytes:
-    """SUBSCRIBE to *topics* at QoS 1."""
-    return packet(0x82, struct.pack("!H", number) + b"".join(text(t) + b"\x01" for t in topics))
+def subscribe_packet(number: int, topics: list[str], qos: int) -> bytes:
+    """SUBSCRIBE to *topics*."""
+    wanted = b"".join(text(topic) + bytes([qos]) for topic in topics)
+    return packet(0x82, struct.pack("!H", number) + wanted)
 
 
 def publish_packet(number: int, topic: str, payload: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from agent_sim.link import Address, HubLink, open_link
 from broker.topics import Channel
 from tests.agent_sim.authority import SimulatorAuthority
 from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Responder, SimulatorBroker
+from tests.broker.authority import HubAuthority
+from tests.broker.dotless import running_dotless_hub
 from tests.deadlines import UNIT
 
 NODE = "default.n1"
@@ -302,3 +305,16 @@ async def test_giving_up_while_connecting_leaves_nothing_open(
             ),
         ):
             pass
+
+
+async def test_a_hub_without_dots_in_client_ids_gets_slashes(
+    executor: Executor, tmp_path: Path
+) -> None:
+    authority = HubAuthority(tmp_path)
+    tls = authority.client_context(NODE)
+    with running_dotless_hub(authority.server_context()) as hub:
+        address = Address("127.0.0.1", hub.port)
+        async with open_link(NODE, address, tls, executor, subscribe=[DELTA], on_message=ignore):
+            pass
+    assert hub.client_ids == [NODE, "default/n1"]
+    assert hub.granted == [b"\x00"]

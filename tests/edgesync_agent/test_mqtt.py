@@ -70,11 +70,11 @@ def test_connect_has_the_client_id_and_a_clean_session(client_id: str, keep_aliv
     assert [read.username_flag, read.password_flag, read.will_flag] == [False] * 3
 
 
-@given(numbers, st.lists(topics, min_size=1, max_size=3))
-def test_subscribe_asks_for_every_topic_at_qos_1(number: int, wanted: list[str]) -> None:
-    read = amqtt_reads(SubscribePacket, subscribe_packet(number, wanted))
+@given(numbers, st.lists(topics, min_size=1, max_size=3), st.sampled_from([0, 1]))
+def test_subscribe_asks_for_every_topic(number: int, wanted: list[str], qos: int) -> None:
+    read = amqtt_reads(SubscribePacket, subscribe_packet(number, wanted, qos))
     assert read.variable_header.packet_id == number
-    assert read.payload.topics == [(topic, 1) for topic in wanted]
+    assert read.payload.topics == [(topic, qos) for topic in wanted]
 
 
 @given(numbers, topics, st.binary(max_size=70_000))
