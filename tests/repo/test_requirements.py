@@ -18,7 +18,7 @@ from edgesync import version
 from tests.repo.tracked import ROOT, text_of
 
 MEND = "run `make lock` and commit requirements/"
-EXTRAS = {"run": (), "image": ("objects", "postgres"), "dev": ("dev",), "docs": ("docs",)}
+EXTRAS = {"run": (), "image": ("nats", "objects", "postgres"), "dev": ("dev",), "docs": ("docs",)}
 PROJECT = tomllib.loads(text_of(ROOT / "pyproject.toml"))
 
 
