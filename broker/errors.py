@@ -8,6 +8,8 @@ BrokerError
 ├── BrokerRefused      a broker does not let this server connect
 ├── BrokerMissing      there is no Mosquitto that could be started
 ├── BrokerNotStarted   Mosquitto was started and does not listen
+├── MalformedCredentials  a file that holds no credentials for NATS
+├── MalformedRequest   bytes that are no authorization request of NATS
 └── HubClosed          the hub was closed, nothing more is received
 """
 
@@ -62,6 +64,22 @@ class BrokerMissing(BrokerError):
 
 class BrokerNotStarted(BrokerError):
     """Mosquitto was started and does not listen; `reason` is the last line of its log."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class MalformedCredentials(BrokerError):
+    """A file that does not hold the credentials of servers for NATS; `reason` names the cause."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class MalformedRequest(BrokerError):
+    """Bytes that are no authorization request of NATS; `reason` names the cause."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -82,6 +82,8 @@ class ClientLimits:
     reconnect_most: timedelta = timedelta(seconds=30)
     max_ending: int = 16
     """Connections of nodes that are being ended; further ones wait."""
+    max_admitting: int = 256
+    """Authorization requests of NATS that are being answered; further ones wait."""
 
 
 class Refusal(StrEnum):

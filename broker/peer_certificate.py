@@ -31,10 +31,17 @@ def peer_identity(transport: asyncio.BaseTransport) -> PeerIdentity | None:
     if not der:
         return None
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return identity_in(x509.load_der_x509_certificate(der))
     except ValueError:  # OpenSSL reads some that are not well-formed
         return None
+
+
+def identity_in(certificate: x509.Certificate) -> PeerIdentity | None:
+    """The identity in *certificate*; None unless it is that of one node.
+
+    ValueError for a subject that is not well-formed.
+    """
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(names) != 1:
         return None
     name = names[0].value

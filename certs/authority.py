@@ -121,15 +121,17 @@ class Authority:
         *,
         now: datetime,
         serial: int,
+        is_peer: bool = False,
     ) -> IssuedCertificate:
         """Certify that *public_key* is that of the server under these names and addresses.
 
-        AuthorityNotValid as for `issue_node`.
+        *is_peer* if it connects to others of its kind too. AuthorityNotValid as for `issue_node`.
         """
         issuer = self._issuer(now)
-        return self._issue(
-            profiles.server(public_key, dns_names, ip_addresses, issuer, now=now, serial=serial)
+        builder = profiles.server(
+            public_key, dns_names, ip_addresses, issuer, now=now, serial=serial, is_peer=is_peer
         )
+        return self._issue(builder)
 
     def issue_broker_client(
         self, public_key: PublicKey, name: str, *, now: datetime, serial: int

@@ -79,14 +79,19 @@ def server(
     *,
     now: datetime,
     serial: int,
+    is_peer: bool = False,
 ) -> x509.CertificateBuilder:
-    """A server under these names and addresses (RFC 6125: the common name counts nothing)."""
+    """A server under these names and addresses (RFC 6125: the common name counts nothing).
+
+    *is_peer* if it connects to others of its kind too, with this certificate.
+    """
     common_name = next(iter([*dns_names, *ip_addresses]))[:64]
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns_names]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ip_addresses]
     builder = _base(_name(common_name), issuer, public_key, SERVER_LIFETIME, now, serial)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return _end_entity(builder, ExtendedKeyUsageOID.SERVER_AUTH)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH]
+    return _end_entity(builder, *purposes, *([ExtendedKeyUsageOID.CLIENT_AUTH] if is_peer else ()))
 
 
 def broker_client(
@@ -146,13 +151,13 @@ def _certificate_authority(
 
 
 def _end_entity(
-    builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier
+    builder: x509.CertificateBuilder, *purposes: x509.ObjectIdentifier
 ) -> x509.CertificateBuilder:
     constraints = x509.BasicConstraints(ca=False, path_length=None)
     return (
         builder.add_extension(constraints, critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     )
 
 

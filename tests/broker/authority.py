@@ -37,6 +37,7 @@ class HubAuthority:
         names: list[str],
         *,
         is_server: bool = False,
+        is_peer: bool = False,
         ends: datetime = _LATE,
     ) -> Path:
         """Issue a certificate with *names* as common names; its PEM file, the key in it."""
@@ -46,8 +47,9 @@ class HubAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in names])
         usage = ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
+        usages = [usage, ExtendedKeyUsageOID.CLIENT_AUTH] if is_peer else [usage]
         builder = self._builder(subject, key.public_key(), ends).add_extension(
-            x509.ExtendedKeyUsage([usage]), critical=False
+            x509.ExtendedKeyUsage(usages), critical=False
         )
         if is_server:
             hosts = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]

@@ -1,7 +1,7 @@
 """Certificates of a small authority, a hub on a free port, and a node that speaks raw MQTT."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,12 @@ import pytest
 from broker.client import open_client_hub
 from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate, Hub, ShownCertificate
+from broker.nats_admission import client_id_for
+from broker.nats_hub import open_nats_hub
 from tests.broker.authority import HubAuthority
 from tests.broker.managed import running_managed
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto, running_mosquitto
+from tests.broker.nats import NEEDS_NATS, running_nats
 from tests.broker.node import HubNode, until
 
 
@@ -34,6 +37,8 @@ class HubSite(NamedTuple):
 
     hub: Hub
     port: int
+    client_id: Callable[[str], str] = str
+    """The MQTT client id of a node."""
 
 
 class Connect(Protocol):
@@ -105,6 +110,7 @@ async def mosquitto(authority: HubAuthority, tmp_path: Path) -> AsyncIterator[Mo
         "embedded",
         pytest.param("mosquitto", marks=NEEDS_MOSQUITTO),
         pytest.param("managed", marks=NEEDS_MOSQUITTO),
+        pytest.param("nats", marks=NEEDS_NATS),
     ]
 )
 async def site(
@@ -122,6 +128,14 @@ async def site(
         ):
             await client.wait_attached()
             yield HubSite(client, managed.port)
+        return
+    if request.param == "nats":
+        async with (
+            running_nats(tmp_path, authority, count=1) as nats,
+            open_nats_hub(nats.address("server-1"), let_in, now_utc) as nats_hub,
+        ):
+            await until(lambda: nats_hub.is_attached)
+            yield HubSite(nats_hub, nats.port, client_id_for)
         return
     async with (
         running_mosquitto(tmp_path, authority) as mosquitto,
@@ -142,7 +156,8 @@ async def connect(authority: HubAuthority) -> AsyncIterator[Connect]:
         context = settings.pop("context", None) or authority.client_context(node_id)
         node = await HubNode.open(hub.port, context)
         nodes.append(node)
-        node.connect(settings.pop("client_id", node_id), **settings)
+        client_id = getattr(hub, "client_id", str)(node_id)
+        node.connect(settings.pop("client_id", client_id), **settings)
         assert await node.connack() == 0
         if subscribe:
             await node.subscribe_all(node_id)
