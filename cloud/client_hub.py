@@ -1,7 +1,6 @@
 """The hub on brokers that run already."""
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -11,8 +10,9 @@ from broker.configuration import SERVER_NAME
 from certs.authority import Authority
 from certs.files import new_broker_certificate
 from certs.tls import client_context
-from cloud.config import Settings, broker_address, broker_addresses
-from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
+from cloud.config import Settings
+from cloud.core.broker_urls import broker_address, broker_addresses
+from cloud.opened_hub import OpenedHub, add_client_metrics, attachment, server_id_of
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +39,7 @@ def _brokers(
     settings: Settings, authority: Authority, api_port: int, now: datetime
 ) -> Sequence[BrokerAddress]:
     files = new_broker_certificate(settings.data_dir / "ca", authority, SERVER_NAME, now=now)
-    client_id = settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}"
+    client_id = server_id_of(settings, api_port)
     tls = client_context(authority.root_pem, files.certificate_file, files.key_file)
     return [
         BrokerAddress(host=host, port=port, client_id=client_id, tls=tls)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from broker.limits import MAX_BROKERS
+from cloud.core.broker_urls import broker_address, broker_addresses, is_nats
 from cloud.core.encryption_key import SealingPolicy
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
 from cloud.core.functions import RUNTIMES
@@ -110,13 +110,18 @@ class Settings:
     broker: str = field(
         default="",
         metadata=_help(
-            "MQTT 5 broker for servers, as mqtts://host:8884, or several with commas between;"
-            " managed: a Mosquitto that this server starts; without it this process is the hub."
+            "MQTT 5 broker for servers, as mqtts://host:8884, or a server of a NATS cluster, as"
+            " nats://host:8884, or several with commas between; managed: a Mosquitto that this"
+            " server starts; without it this process is the hub."
         ),
     )
     broker_for_nodes: str = field(
         default="",
         metadata=_help("Where nodes reach that broker, as mqtts://host:8883."),
+    )
+    broker_credentials_file: Path | None = field(
+        default=None,
+        metadata=_help("File with the credentials of servers for NATS."),
     )
     server_id: str = field(
         default="",
@@ -360,13 +365,13 @@ class Settings:
         for name in self.server_names:
             if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
-        self._check_fleet()
         self._check_key_encryption()
         if self.usage_step_seconds and not 60 <= self.usage_step_seconds <= _DAY:
             raise BadSettings(f"usage_step_seconds: is neither 0 nor between 60 and {_DAY}")
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
+            self._check_fleet()
             self._check_namespaces()
             self._check_secret_sources()
             if self.public_url:
@@ -419,6 +424,8 @@ class Settings:
         if self.has_external_broker:
             broker_addresses(self.broker)
             broker_address("broker_for_nodes", self.broker_for_nodes)
+        if is_nats(self.broker) != bool(self.broker_credentials_file):
+            raise BadSettings("broker_credentials_file: is for NATS, which needs it")
         if not SERVER_ID.fullmatch(self.server_id):
             raise BadSettings("server_id: is not made of up to 64 letters, digits, . _ and -")
 
@@ -475,22 +482,6 @@ class Settings:
     def is_on_loopback(self) -> bool:
         """Whether only this machine can reach the ports."""
         return self.host in LOOPBACK
-
-
-def broker_address(setting: str, url: str) -> tuple[str, int]:
-    """Host and port of *url*; BadSettings unless it is mqtts://HOST:PORT."""
-    found = re.fullmatch(r"mqtts://(\[[0-9a-fA-F:.]+\]|[^\s/:@\[\]?#]+):(\d{1,5})", url)
-    if found is None or not 0 < int(found[2]) <= 65535:
-        raise BadSettings(f"{setting}: {url!r} is not mqtts://HOST:PORT")
-    return found[1].strip("[]"), int(found[2])
-
-
-def broker_addresses(urls: str) -> Sequence[tuple[str, int]]:
-    """Host and port of each broker of the setting `broker`; BadSettings if there are too many."""
-    found = [broker_address("broker", url) for url in urls.split(",")]
-    if not len(found) == len(set(found)) <= MAX_BROKERS:
-        raise BadSettings(f"broker: has more than {MAX_BROKERS} addresses, or one twice")
-    return found
 
 
 def _networks(entries: Sequence[str]) -> Sequence[Network]:

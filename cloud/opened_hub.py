@@ -1,9 +1,10 @@
 """An open hub of any kind, and the common parts of hubs on a broker."""
 
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from broker.hub import Hub
 from cloud.config import Settings
@@ -11,14 +12,29 @@ from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.measures import add_hub_metrics
 
-if TYPE_CHECKING:  # an embedded hub does not load it
-    from broker.client import ClientHub
-
 BROKER_DIRECTORY = "broker"
 """The files of a managed broker in the data directory, written anew at each start."""
 
 Check = Callable[[], Awaitable[None]]
 """Raises Unavailable while something is not ready."""
+
+
+class HubClient(Hub, Protocol):
+    """A hub that is a client of a broker; see `broker.client.ClientHub`."""
+
+    @property
+    def unsent_count(self) -> int:
+        """Messages to nodes that were not sent, as the broker did not read."""
+        ...
+
+    @property
+    def queued_count(self) -> int:
+        """How many messages wait for `receive`."""
+        ...
+
+    async def adopt(self, client_id: str) -> bool:
+        """Receive what the broker keeps for another server, which is gone, and end that."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +50,7 @@ class OpenedHub:
     """Whether a node has a connection; None where only the broker knows."""
     add_metrics: Callable[[Metrics], None]
     """Adds the metrics of the hub."""
-    client: "ClientHub | None" = None
+    client: HubClient | None = None
     """The hub where it is a client of a broker."""
     server_id: str = ""
     """Name of this server to a broker that others share."""
@@ -42,13 +58,13 @@ class OpenedHub:
     """Has a managed broker read certificate and revocation list again; connections stay."""
 
 
-def add_client_metrics(hub: "ClientHub", metrics: Metrics) -> None:
+def add_client_metrics(hub: HubClient, metrics: Metrics) -> None:
     """Metrics of a server on a broker; the broker has its own of connections."""
     add_hub_metrics(metrics, lambda: hub.queued_count)
     metrics.limits.add_source(lambda: {"broker_unwritten_bytes": hub.unsent_count})
 
 
-def attachment(hub: "ClientHub") -> Check:
+def attachment(hub: HubClient) -> Check:
     """Raises Unavailable while the broker is not connected."""
 
     async def check() -> None:
@@ -56,6 +72,11 @@ def attachment(hub: "ClientHub") -> Check:
             raise Unavailable("the broker is not connected")
 
     return check
+
+
+def server_id_of(settings: Settings, api_port: int) -> str:
+    """Name of this server to a broker that others share."""
+    return settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}"
 
 
 def managed_crl_file(settings: Settings) -> Path:

@@ -20,6 +20,7 @@ from broker.limits import HubLimits
 from certs.authority import Authority
 from certs.files import RETIRED, load_or_create_authority
 from cloud.config import BadSettings, Settings
+from cloud.core.broker_urls import is_nats
 from cloud.http.metrics import Metrics
 from cloud.jobs.integrity import IntegrityCheck
 from cloud.jobs.revocation_lists import RevocationLists
@@ -167,14 +168,20 @@ async def open_hub(
     on_refused: OnRefused,
     revocations: RevocationLists,
 ) -> AsyncIterator[OpenedHub]:
-    """The hub that the settings name; *tls*, *gate*, *on_refused* are for one in this process.
+    """The hub that the settings name; *tls*, *on_refused* are for one in this process.
 
-    *revocations* are for a managed broker.
+    *gate* is for that one and for NATS, *revocations* are for a managed broker.
     """
     if settings.has_managed_broker:
         from cloud.managed_hub import open_managed_hub  # loads psutil and the MQTT client
 
         async with open_managed_hub(settings, authority, revocations) as opened:
+            yield opened
+        return
+    if is_nats(settings.broker):
+        from cloud.nats_cluster import open_cluster_hub
+
+        async with open_cluster_hub(settings, authority, gate, api_port, clock=clock) as opened:
             yield opened
         return
     if settings.broker:

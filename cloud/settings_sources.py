@@ -33,7 +33,13 @@ NOT_SETTINGS = frozenset(
 PATHS = frozenset(
     {
         *("data_dir", "ca_passphrase_file", "login_file", "crl_file", "ready_file"),
-        *("key_encryption_file", "secret_source_dir", "vault_token_file", "vault_ca_file"),
+        *(
+            "broker_credentials_file",
+            "key_encryption_file",
+            "secret_source_dir",
+            "vault_token_file",
+            "vault_ca_file",
+        ),
     }
 )
 """Settings that are paths."""

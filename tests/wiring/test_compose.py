@@ -13,7 +13,7 @@ import click
 import pytest
 import yaml
 
-from cloud.config import broker_address
+from cloud.core.broker_urls import broker_address
 from cloud.settings_sources import load_settings
 from edgesync.__main__ import main
 from tests.repo.tracked import ROOT, text_of

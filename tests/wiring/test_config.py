@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from broker.limits import MAX_BROKERS
-from cloud.config import BadSettings, Settings, broker_address, broker_addresses
+from cloud.config import BadSettings, Settings
+from cloud.core.broker_urls import broker_address, broker_addresses
 from cloud.core.deprecated_settings import DEPRECATED_SETTINGS, DeprecatedSetting
 from cloud.core.rate import Rate
 from cloud.settings_sources import load_settings

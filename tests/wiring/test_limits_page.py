@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from broker import nats_admission
 from broker.limits import MAX_BROKERS, ClientLimits, HubLimits, Refusal, hub_memory_ceiling
+from broker.nats_files import AUTHORIZATION_SECONDS
 from broker.value_counts import VALUES_LIMIT
 from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
 from certs import signing_requests
@@ -340,6 +342,14 @@ LIMITS: Mapping[str, str] = {
     "bytes that wait for the broker to read them": size(OF_BROKER.max_unwritten_bytes),
     "brokers of a server": f"{MAX_BROKERS}",
     "connections of nodes that a server ends at the same time": f"{OF_BROKER.max_ending}",
+    "messages of NATS on one channel that wait to be queued": f"{OF_BROKER.max_queued:,}",
+    "authorization requests of NATS that are answered at the same time": (
+        f"{OF_BROKER.max_admitting}"
+    ),
+    "authorization request of NATS": size(nats_admission.REQUEST_BYTES),
+    "time to answer an authorization request of NATS": span(
+        timedelta(seconds=AUTHORIZATION_SECONDS)
+    ),
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",
     "events of one page": f"{events.PAGE_LIMIT}",
