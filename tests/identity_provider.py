@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.end_to_end.conftest import Server, running_server, wait_for
+from tests.plain_http import NO_TLS
 from tests.ports import free_port
 
 USERS = {
@@ -36,7 +37,7 @@ class SignInServer:
     @contextlib.contextmanager
     def browser(self) -> Iterator[httpx.Client]:
         """A browser that follows no redirect by itself."""
-        with httpx.Client(base_url=self.server.api, trust_env=False) as client:
+        with httpx.Client(base_url=self.server.api, trust_env=False, verify=NO_TLS) as client:
             yield client
 
     def begin(self, browser: httpx.Client, provider: str = "company") -> str:
@@ -47,7 +48,7 @@ class SignInServer:
 
     def approve(self, place: str, user: str) -> str:
         """Sign in there; the address that the browser is led back to."""
-        answer = httpx.post(place, data={"sub": user}, trust_env=False)
+        answer = httpx.post(place, data={"sub": user}, trust_env=False, verify=NO_TLS)
         assert answer.status_code == 302, answer.text
         return answer.headers["location"]
 
@@ -71,7 +72,11 @@ class SignInServer:
         code = httpx.URL(self.approve(place, user)).params["code"]
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
         answer = httpx.post(
-            f"{self.issuer}/oauth2/token", data=form, auth=(client_id, "any"), trust_env=False
+            f"{self.issuer}/oauth2/token",
+            data=form,
+            auth=(client_id, "any"),
+            trust_env=False,
+            verify=NO_TLS,
         )
         token: str = answer.json()["id_token"]
         return token
@@ -107,5 +112,5 @@ def sign_in_server(folder: Path) -> Iterator[SignInServer]:
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(url, trust_env=False).status_code == 200
+        return httpx.get(url, trust_env=False, verify=NO_TLS).status_code == 200
     return False

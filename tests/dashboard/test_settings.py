@@ -11,6 +11,7 @@ from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab, sign_in
 from tests.end_to_end.conftest import activate, make_batch, running_server
 from tests.end_to_end.node import connected
+from tests.plain_http import NO_TLS
 from tests.ports import free_port
 
 pytestmark = NEEDS_CHROMIUM
@@ -19,7 +20,7 @@ expect.set_options(timeout=SECONDS * 1000)
 
 def whoami(fleet: DashboardFleet, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{fleet.server.api}/v1/nodes", headers=headers).status_code
+    return httpx.get(f"{fleet.server.api}/v1/nodes", headers=headers, verify=NO_TLS).status_code
 
 
 def test_a_token_is_made_shown_once_and_revoked(tab: Tab, fleet: DashboardFleet) -> None:

@@ -15,6 +15,7 @@ from edgesync.client.login import login_by_browser
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, Tab
 from tests.identity_provider import SignInServer, sign_in_server
+from tests.plain_http import NO_TLS
 
 pytestmark = NEEDS_CHROMIUM
 expect.set_options(timeout=SECONDS * 1000)
@@ -94,7 +95,10 @@ def test_a_local_user_signs_in_with_name_password_and_code(
 
 def test_a_user_confirms_the_login_of_a_command_line(world: SignInServer, browser: Browser) -> None:
     begun = httpx.post(
-        f"{world.server.api}/login/device", data={"client_id": "edgesync"}, trust_env=False
+        f"{world.server.api}/login/device",
+        data={"client_id": "edgesync"},
+        trust_env=False,
+        verify=NO_TLS,
     ).json()
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), world.server.api)
@@ -123,9 +127,13 @@ def test_a_user_confirms_the_login_of_a_command_line(world: SignInServer, browse
         "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
         "device_code": begun["device_code"],
     }
-    got = httpx.post(f"{world.server.api}/login/token", data=form, trust_env=False).json()
+    got = httpx.post(
+        f"{world.server.api}/login/token", data=form, trust_env=False, verify=NO_TLS
+    ).json()
     bearer = {"Authorization": f"Bearer {got['access_token']}"}
-    who = httpx.get(f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False).json()
+    who = httpx.get(
+        f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False, verify=NO_TLS
+    ).json()
     assert who["name"] == "company:bob@example.com"
 
 
@@ -147,5 +155,7 @@ def test_the_browser_of_the_machine_is_led_back_to_the_command_line(
         expect(page.get_by_text("The command line goes on.")).to_be_visible()
         token = login.result(timeout=SECONDS)
     bearer = {"Authorization": f"Bearer {token}"}
-    who = httpx.get(f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False).json()
+    who = httpx.get(
+        f"{world.server.api}/v1/whoami", headers=bearer, trust_env=False, verify=NO_TLS
+    ).json()
     assert who["name"] == "company:bob@example.com"

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.deadlines import UNIT
+from tests.plain_http import NO_TLS
 from tests.preloaded import ForkedProcess
 
 T = Any
@@ -67,7 +68,7 @@ class Server:
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.api, headers=headers, timeout=30 * UNIT)
+        return httpx.Client(base_url=self.api, headers=headers, verify=NO_TLS, timeout=30 * UNIT)
 
     def devices(self) -> httpx.Client:
         """Client of the activation endpoint that trusts this server's CA and nothing else."""

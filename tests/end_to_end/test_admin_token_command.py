@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, running_server
+from tests.plain_http import NO_TLS
 from tests.preloaded import run_edgesync
 
 
@@ -24,12 +25,14 @@ def run(data: Path, verb: str) -> str:
 
 def status(server: Server, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{server.api}/v1/nodes", headers=headers, trust_env=False).status_code
+    return httpx.get(
+        f"{server.api}/v1/nodes", headers=headers, trust_env=False, verify=NO_TLS
+    ).status_code
 
 
 def test_the_token_is_replaced_at_once_with_a_session_that_began_with_it(server: Server) -> None:
     old = server.token
-    with httpx.Client(base_url=server.api, trust_env=False) as browser:
+    with httpx.Client(base_url=server.api, trust_env=False, verify=NO_TLS) as browser:
         own = {"X-Edgesync-CSRF": "1", "Origin": server.api}
         assert browser.post("/session", json={"token": old}, headers=own).status_code == 200
         assert browser.get("/v1/nodes").status_code == 200

@@ -18,6 +18,7 @@ from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import make_batch, wait_for
 from tests.end_to_end.mosquitto import listens
+from tests.plain_http import NO_TLS
 from tests.postgres import NEEDS_POSTGRES
 from tests.repo.tracked import ROOT
 
@@ -60,6 +61,7 @@ def client(server: dict[str, str]) -> httpx.Client:
     return httpx.Client(
         base_url=server["api"],
         headers={"Authorization": f"Bearer {token}"},
+        verify=NO_TLS,
         timeout=20 * UNIT,
     )
 

@@ -11,6 +11,7 @@ import httpx
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
 from tests.end_to_end.node import MqttNode, connected
+from tests.plain_http import NO_TLS
 
 LIMIT = 32 * 1024
 """No file may be written beyond it: SQLite's log is longer by far, that of the server is not."""
@@ -48,7 +49,7 @@ def hostname(api: httpx.Client) -> str:
 
 
 def readiness(server: Server) -> tuple[int, str]:
-    answer = httpx.get(f"{server.api}/readyz", params={"verbose": ""})
+    answer = httpx.get(f"{server.api}/readyz", params={"verbose": ""}, verify=NO_TLS)
     assert set(answer.json()["seconds"]) == {"database", "writes"}
     return answer.status_code, answer.json()["checks"]["writes"]
 

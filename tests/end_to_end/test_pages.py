@@ -25,6 +25,7 @@ from cloud.http.yaml_text import decode_yaml
 from cloud.settings_sources import load_settings
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, running_server
+from tests.plain_http import NO_TLS
 from tests.preloaded import run_edgesync
 from tests.repo.tracked import ROOT, text_of
 from tests.vault import running_vault
@@ -173,7 +174,7 @@ BOB = {"name": "bob", "password": "a long password of bob"}
 def session_of_bob(server: Server) -> str:
     """The id of a session that the user has begun."""
     own = {"X-Edgesync-CSRF": "1", "Origin": server.api}
-    with httpx.Client(base_url=server.api, trust_env=False) as browser:
+    with httpx.Client(base_url=server.api, trust_env=False, verify=NO_TLS) as browser:
         browser.post("/login/local", json=BOB, headers=own).raise_for_status()
         session: str = browser.get("/v1/whoami").json()["session"]
     return session

@@ -40,6 +40,7 @@ from tests.end_to_end.pressure import (
     speaking,
 )
 from tests.end_to_end.test_full_disk import full_disk
+from tests.plain_http import NO_TLS
 
 NOT_AUTHORIZED, IDENTIFIER_REJECTED = 5, 2
 CONFIG_BYTES = 300_000
@@ -369,7 +370,7 @@ async def measure_flood(
     """Round trips of *other* before and while *pair* floods, and of the API and delays then."""
     headers = {"Authorization": f"Bearer {server.token}"}
     times: list[float] = []
-    client = httpx.AsyncClient(base_url=server.api, headers=headers, timeout=60)
+    client = httpx.AsyncClient(base_url=server.api, headers=headers, verify=NO_TLS, timeout=60)
     async with client as api, speaking(server, other) as node:
         calling = asyncio.create_task(call(api, times))  # in both parts
         await reports(node, 0.3)

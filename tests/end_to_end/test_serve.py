@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, claim_for, make_batch, make_csr, running_server
+from tests.plain_http import NO_TLS
 from tests.preloaded import run_edgesync
 
 
@@ -27,7 +28,7 @@ def test_the_first_start_leaves_nothing_that_others_can_read(server: Server) -> 
 
 
 def test_every_path_under_v1_needs_the_token_and_health_needs_none(server: Server) -> None:
-    with httpx.Client(base_url=server.api) as client:
+    with httpx.Client(base_url=server.api, verify=NO_TLS) as client:
         for path in ("/health", "/livez", "/readyz", "/version"):
             assert client.get(path).status_code == 200
         for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": server.token}):
@@ -101,7 +102,7 @@ def test_a_key_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
 def test_limits_and_proxies_are_as_the_operator_set_them(tmp_path: Path) -> None:
     arguments = ("--denials-per-minute", "2", "--requests-per-second", "1")
     with running_server(tmp_path, *arguments, "--trusted-proxy", "127.0.0.0/8") as server:
-        with httpx.Client(base_url=server.api) as client:
+        with httpx.Client(base_url=server.api, verify=NO_TLS) as client:
 
             def statuses(path: str, address: str, times: int) -> list[int]:
                 header = {"X-Forwarded-For": address}

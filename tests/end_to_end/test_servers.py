@@ -32,6 +32,7 @@ from tests.end_to_end.conftest import (
 )
 from tests.end_to_end.mosquitto import PROGRAM, lets_in, listens
 from tests.end_to_end.node import MqttNode, connected
+from tests.plain_http import NO_TLS
 from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, USER, Postgres, running_postgres, running_standby
 from tests.preloaded import ForkedProcess, run_edgesync
@@ -102,7 +103,7 @@ class ServerFleet:
 
 def is_ready(server: Server) -> bool:
     """Whether it reaches the broker: 200, or else 503."""
-    status = httpx.get(f"{server.api}/readyz", timeout=20 * UNIT).status_code
+    status = httpx.get(f"{server.api}/readyz", verify=NO_TLS, timeout=20 * UNIT).status_code
     assert status in {200, 503}
     return status == 200
 

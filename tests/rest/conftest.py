@@ -1,7 +1,6 @@
 """The API behind a real web server on a port of its own."""
 
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +39,7 @@ from cloud.store.transaction import Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
 from tests.deadlines import UNIT
+from tests.plain_http import NO_TLS
 from tests.serving import serving
 
 TOKEN = "a token for tests"
@@ -122,11 +122,8 @@ class World:
 
 
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
-    """A caller of a server without TLS; trusted certificates are slow to load."""
-    nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(
-        base_url=url, headers=headers, verify=nothing_trusted, timeout=20 * UNIT
-    )
+    """A caller of a server without TLS."""
+    return httpx.AsyncClient(base_url=url, headers=headers, verify=NO_TLS, timeout=20 * UNIT)
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.plain_http import NO_TLS
 from tests.repo.tracked import ROOT
 from tests.rest.conftest import World, caller
 
@@ -99,6 +100,6 @@ def test_every_file_is_in_the_package_that_is_installed() -> None:
     ],
 )
 async def test_nothing_else_is_served(world: World, path: str) -> None:
-    async with httpx.AsyncClient(base_url=world.url) as browser:
+    async with httpx.AsyncClient(base_url=world.url, verify=NO_TLS) as browser:
         answer = await browser.get(httpx.URL(f"{world.url}/dashboard/{path}"))
         assert answer.status_code == 404
