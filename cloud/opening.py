@@ -190,7 +190,7 @@ async def open_hub(
         async with open_broker_hub(settings, authority, api_port, now=clock()) as opened:
             yield opened
         return
-    from broker.embedded import open_embedded_hub  # loads amqtt
+    from broker.embedded import open_embedded_hub  # needed by no other hub
 
     async with contextlib.AsyncExitStack() as stack:
         opening = open_embedded_hub(

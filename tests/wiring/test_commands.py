@@ -54,6 +54,18 @@ def test_serve_without_uvloop_names_the_systems_it_needs() -> None:
     assert (ran.returncode, ran.stderr) == (1, "Error: serve runs on Linux and macOS only\n")
 
 
+def test_a_server_loads_at_its_start_what_each_server_needs() -> None:
+    code = "import sys, edgesync.__main__, edgesync.admin.serve; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    needed_by_some = {
+        *("amqtt", "yaml", "psutil", "httpx", "nats", "botocore", "sqlite_utils", "psycopg"),
+        *("broker.client", "cloud.managed_hub", "edgesync.client.client"),
+    }
+    assert not needed_by_some & set(ran.stdout.split())
+
+
 SERVER_PACKAGES = {
     *("uvloop", "uvicorn", "starlette", "amqtt", "paho", "cryptography", "sqlite_utils", "psutil"),
     *("cloud.app", "cloud.operations", "cloud.store", "cloud.rest", "cloud.link", "broker"),
