@@ -42,7 +42,7 @@ class _Load:
     failure: str = ""
 
 
-class _Reader(asyncio.Protocol):
+class _AnswerReader(asyncio.Protocol):
     """A connection that sends its request again and again."""
 
     def __init__(self, load: _Load) -> None:
@@ -98,7 +98,7 @@ async def _read(url: str, token: str, path: str, seconds: float) -> float:
     load = _Load(head.encode(), began + seconds)
     loop = asyncio.get_running_loop()
     readers = [
-        (await loop.create_connection(lambda: _Reader(load), *address))[1]
+        (await loop.create_connection(lambda: _AnswerReader(load), *address))[1]
         for _ in range(CONNECTIONS)
     ]
     await asyncio.wait_for(
