@@ -8,24 +8,28 @@ from collections.abc import Sequence
 
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters
-from cloud.store.statements import Fragment, all_of, fragment, joined
+from cloud.store.statements import Fragment, all_of, fragment, fragment_apart, joined
 
 SETS_AT_MOST = 2000
 """Sets of labels that are tested one by one; 4 ms."""
 
-_SETS = fragment(
-    """WITH RECURSIVE sets (labels) AS (
+# For SQLite alone. For PostgreSQL there are too many sets, always: it looks through the texts of
+# all nodes in the same time.
+_SETS = fragment_apart(
+    sqlite="""WITH RECURSIVE sets (labels) AS (
 SELECT min(labels) FROM node_status WHERE namespace = :namespace UNION ALL
 SELECT (SELECT min(later.labels) FROM node_status AS later
     WHERE later.namespace = :namespace AND later.labels > sets.labels)
 FROM sets WHERE sets.labels IS NOT NULL)""",
+    postgres="",
     reads={"node_status"},
 )
 _SETS_UP_TO = joined(
     _SETS,
-    fragment(
-        """ SELECT count(*) FROM
-(SELECT sets.labels FROM sets WHERE sets.labels IS NOT NULL LIMIT :limit) AS counted"""
+    fragment_apart(
+        sqlite=""" SELECT count(*) FROM
+(SELECT sets.labels FROM sets WHERE sets.labels IS NOT NULL LIMIT :limit) AS counted""",
+        postgres="SELECT CAST(:limit AS BIGINT)",
     ),
 )
 _COUNT_IN_SETS = (

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cloud.core.listing import Place
 from cloud.core.node_sorting import NodeField, NodeSorting
 from cloud.store.parts.part import Run
-from cloud.store.rows import Parameters, Row, micros
+from cloud.store.rows import Parameters, Row, json_rows, micros
 from cloud.store.statements import Fragment, fragment, fragment_apart, joined
 
 _KEYS: Mapping[NodeField, str] = {
@@ -64,8 +64,8 @@ _FIRST_STATE, _LAST_STATE = 0, 3
 class _Order(NamedTuple):
     """The fragments of an order: the rows, those beyond a place, and their order.
 
-    Then the keys of sampled rows, and rows up to a key. Where few keys are possible, those with the
-    *first* of them, by their names.
+    Then the keys of sampled rows, and rows up to a key, alone or *counted* with all others. Where
+    few keys are possible, those with the *first* of them, by their names.
     """
 
     names: Fragment
@@ -73,6 +73,7 @@ class _Order(NamedTuple):
     end: Fragment
     keys: Fragment | None = None
     within: Fragment | None = None
+    counted: Fragment | None = None
     equal: Fragment | None = None
     first: int = 0
 
@@ -93,6 +94,10 @@ def _order(sorting: NodeSorting) -> _Order:
         fragment(f" ORDER BY {key}{way}, place.name{way} LIMIT :limit"),
         None if field is NodeField.CREATED else fragment(f"SELECT {key}, place.each"),
         None if is_state else fragment(f" AND {key} {until} :last"),
+        fragment(
+            f"""SELECT count(*), CAST({{json_group_array}}({{json_array}}(place.name, {key}))
+FILTER (WHERE {key} {until} :last) AS TEXT)"""
+        ),
         fragment(f" AND {key} = :last ORDER BY place.name{way} LIMIT :limit") if is_state else None,
         _LAST_STATE if sorting.is_descending else _FIRST_STATE,
     )
@@ -112,11 +117,14 @@ def first_by_sample(
     after: Place | None,
     limit: int,
     sorting: NodeSorting,
-) -> Sequence[Row]:
-    """As `in_order`, of *among* that begins with all nodes; less than *limit* where it fails."""
+) -> tuple[Sequence[Row], int | None]:
+    """As `in_order`, of *among* that begins with all nodes; less than *limit* where it fails.
+
+    The second value is the number of all nodes of *among*, where they were looked through.
+    """
     order = _ORDERS[sorting]
     if order.keys is None:
-        return ()
+        return (), None
     beyond = () if after is None else (order.beyond,)
     where = {**values, "limit": limit, "sampled": SAMPLED}
     if after is not None:
@@ -126,15 +134,21 @@ def first_by_sample(
     if order.equal is not None:
         where["last"] = order.first
         if keys.count(order.first) <= _COMMON * SAMPLED:
-            return ()
-        return run(joined(order.names, *among, *beyond, order.equal), where)
+            return (), None
+        return run(joined(order.names, *among, *beyond, order.equal), where), None
     last = max(_LEAST, _MARGIN * limit // int(sampled[0][1])) if sampled else 0
-    if order.within is None or last >= _MOST * len(keys):
-        return ()
+    if order.within is None or order.counted is None or last >= _MOST * len(keys):
+        return (), None
     where["last"] = keys[last]
-    # What most do not satisfy comes first.
-    selected = (among[0], order.within, *among[1:], *beyond)
-    return run(joined(order.names, *selected, order.end), where)
+    if beyond or not among[1:]:
+        # What most do not satisfy comes first.
+        selected = (among[0], order.within, *among[1:], *beyond)
+        return run(joined(order.names, *selected, order.end), where), None
+    [(total, text)] = run(joined(order.counted, *among), where)
+    rows = sorted(
+        json_rows([(text,)]), key=lambda row: (row[1], row[0]), reverse=sorting.is_descending
+    )
+    return rows[:limit], int(total)
 
 
 def in_order(
