@@ -22,6 +22,7 @@ ANSWER_LIMIT = 16 * 1024 * 1024  # bytes of one answer
 LINE_LIMIT = 1024 * 1024  # bytes of one line of a stream
 PIECE = 65536  # bytes that are read at a time
 PATIENCE = 20.0  # seconds for an answer
+VERSION_SECONDS = 15.0  # Podman on Debian starts a dozen programs for it
 KINDS = (  # words in the engines' messages, and what they mean for an app
     ("port is already allocated", FailureReason.PORT),
     ("address already in use", FailureReason.PORT),
@@ -113,7 +114,7 @@ class Engine:
 
     def version(self) -> dict[str, Any]:
         """The response of `/version`."""
-        self.seen_version = self.call("GET", "/version", seconds=5.0)
+        self.seen_version = self.call("GET", "/version", seconds=VERSION_SECONDS)
         return self.seen_version
 
     def owner(self) -> int:
