@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,11 @@ import pytest
 from tests.deadlines import UNIT
 from tests.edgesync_agent.engines import NEEDS_DOCKER, RunningEngine, import_image
 from tests.end_to_end.conftest import wait_for
+from tests.preloaded import ForkedProcess, run_edgesync
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]
 
-COMMAND = [sys.executable, "-m", "edgesync", "demo", "--nodes", "2"]
+COMMAND = ["demo", "--nodes", "2"]
 BROKER, METRICS = "docker.io/library/eclipse-mosquitto:2.0.22", "docker.io/library/telegraf:1.36"
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
 
@@ -35,13 +34,11 @@ def test_this_machine_runs_the_apps_as_containers_until_the_demo_ends(
     import_image(running, BROKER, program="broker", script=SLEEP, runs=True)
     import_image(running, METRICS, program="telegraf", script=SLEEP)
     output = tmp_path / "output"
-    with output.open("wb") as opened:
-        demo = subprocess.Popen(
-            [*COMMAND, "--data-dir", str(tmp_path / "data")],
-            stdout=opened,
-            stderr=subprocess.STDOUT,
-            env=environment(running, tmp_path),
-        )
+    demo = ForkedProcess(
+        [*COMMAND, "--data-dir", str(tmp_path / "data")],
+        output,
+        environment=environment(running, tmp_path),
+    )
 
     def text() -> str:
         return output.read_text(errors="replace")
@@ -94,13 +91,10 @@ def test_where_images_cannot_be_had_it_goes_on_with_simulated_nodes(
 
 def ended(running: RunningEngine, folder: Path, *words: str) -> str:
     """What a demo prints that ends once all nodes run the second version."""
-    done = subprocess.run(
-        [*COMMAND, "--exit-when-converged", *words],
-        env=environment(running, folder),
-        capture_output=True,
-        text=True,
+    done = run_edgesync(
+        *(*COMMAND, "--exit-when-converged", *words),
+        environment=environment(running, folder),
         timeout=50 * UNIT,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return " ".join(done.stdout.split())

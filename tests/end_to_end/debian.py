@@ -67,19 +67,23 @@ def make_debian(archive: Path) -> None:
 def add_pip(archive: Path) -> None:
     """Add a pip that has the wheels of requirements/image.txt and nothing else."""
     wheels = archive.with_name("wheels")
-    _download_wheels(wheels)
+    with tarfile.open(archive, "r:") as files:
+        names = " ".join(entry.name for entry in files)
+    version = re.search(r"\./usr/bin/python(3\.\d+)\b", names)
+    assert version
+    _download_wheels(wheels, version[1])
     with tarfile.open(archive, "a:") as files:
         files.add(wheels, "wheels")
         _add_file(files, "etc/pip.conf", _PIP_SETTINGS.encode())
         _add_file(files, "usr/local/bin/pip", _PIP.encode(), mode=0o755)
 
 
-def _download_wheels(folder: Path) -> None:
-    """What requirements/image.txt pins, for the Python of the machine's Debian."""
-    version = re.search(r"3\.\d+", output("apt-cache", "show", "--no-all-versions", "python3"))
-    assert version
+def _download_wheels(folder: Path, version: str) -> None:
+    """What requirements/image.txt pins, for a version of Python."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--python-version", version[0], "-d", str(folder)]
+    # The build of the image fails if one is missing.
+    command += ["--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
+    command += ["--only-binary", ":all:", "--python-version", version, "-d", str(folder)]
     output(*command, "-r", str(ROOT / "requirements/image.txt"))
 
 

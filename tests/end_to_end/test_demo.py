@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -11,19 +9,15 @@ import psutil
 from edgesync.demo.resources import example_resources
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import wait_for
+from tests.preloaded import ForkedProcess, run_edgesync
 
-COMMAND = [sys.executable, "-m", "edgesync", "demo", "--simulated"]
+COMMAND = ["demo", "--simulated"]
 
 
 def test_it_ends_with_0_once_a_bad_version_was_taken_back(tmp_path: Path) -> None:
     svg = tmp_path / "demo.svg"
-    done = subprocess.run(
-        [*COMMAND, "--nodes", "3", "--exit-when-converged", "--rollout", "--svg", str(svg)],
-        capture_output=True,
-        text=True,
-        timeout=80 * UNIT,
-        check=False,
-    )
+    options = ("--nodes", "3", "--exit-when-converged", "--rollout", "--svg", str(svg))
+    done = run_edgesync(*COMMAND, *options, timeout=80 * UNIT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 3 nodes run the second version." in done.stdout
     assert "max_queued_messages 5000" in done.stdout
@@ -35,13 +29,17 @@ def test_it_ends_with_0_once_a_bad_version_was_taken_back(tmp_path: Path) -> Non
 
 def test_a_termination_signal_leaves_no_process_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with subprocess.Popen([*COMMAND, "--nodes", "2", "--data-dir", str(data)]) as demo:
+    options = ("--nodes", "2", "--data-dir", str(data))
+    demo = ForkedProcess([*COMMAND, *options], tmp_path / "output")
+    try:
         wait_for((data / "ready.json").exists, "the demo's server")
         parent = psutil.Process(demo.pid)
         wait_for(lambda: len(parent.children()) == 2, "server and fleet")
         children = parent.children()
         demo.send_signal(signal.SIGTERM)
         demo.wait(20 * UNIT)
+    finally:
+        demo.kill()
     _, alive = psutil.wait_procs(children, timeout=10 * UNIT)
     assert alive == []
 

@@ -27,6 +27,7 @@ from tests.end_to_end.mosquitto import lets_in
 from tests.end_to_end.node import connected
 from tests.end_to_end.pressure import refusals, speaking
 from tests.ports import free_port
+from tests.preloaded import run_edgesync
 
 pytestmark = NEEDS_MOSQUITTO
 
@@ -174,9 +175,9 @@ def test_the_same_data_directory_serves_with_either_hub(tmp_path: Path) -> None:
 
 
 def test_the_demo_runs_on_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgesync", "demo", "--simulated", "--broker=managed"]
+    command = ["demo", "--simulated", "--broker=managed"]
     command += ["--nodes", "2", "--exit-when-converged", "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * UNIT, check=False)
+    done = run_edgesync(*command, timeout=60 * UNIT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nodes connect to a Mosquitto" in done.stdout
     ready = json.loads((tmp_path / "data" / "ready.json").read_text())
