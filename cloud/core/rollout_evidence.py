@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from cloud.core.app import AppVersion
-from cloud.core.deploys import CAUSE_LIMIT
+from cloud.core.deploys import CAUSE_LIMIT, Deploy, DeployOutcome
 from cloud.core.report import PENDING, UP, AppStats, Report, failure_of, runs_instead
 from cloud.core.rollout import Assignment, AssignmentState
 
@@ -99,6 +99,22 @@ def _with_evidence(
     if assignment.healthy and state is not AssignmentState.UPDATED:
         return replace(assignment, healthy=None)
     return assignment
+
+
+def with_deploy(assignment: Assignment, deploy: Deploy | None) -> Assignment:
+    """*assignment* as it stands by the newest *deploy* of the node; the same object if not by that.
+
+    When a node that was admitted was sent its version, and since when it has been healthy with it,
+    is stored only where that differs from what its deploy states.
+    """
+    if assignment.state is not AssignmentState.ADMITTED or deploy is None:
+        return assignment
+    if assignment.admitted is None or deploy.sent < assignment.admitted:
+        return assignment
+    if AppVersion(assignment.app, assignment.version) not in deploy.apps:
+        return assignment
+    healthy = deploy.ended if deploy.outcome is DeployOutcome.CONVERGED else None
+    return replace(assignment, state=AssignmentState.SENT, sent=deploy.sent, healthy=healthy)
 
 
 def failed(assignment: Assignment, cause: str) -> Assignment:

@@ -1,6 +1,6 @@
 """Reports of nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ from cloud.operations.encryption_keys import receive_key
 from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
-from cloud.operations.rollout_evidence import record_assignments_sent, record_evidence
+from cloud.operations.rollout_evidence import deploy_of_admitted, record_progress
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
 from cloud.operations.usage import record_usage
@@ -96,11 +96,9 @@ def receive_report(
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
     desired = desired_of(tx, namespace, name, reporter.labels, report)
+    refused = _refused(tx, namespace, name, reporter, report, desired, now)
     if is_new:
-        deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
-        refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else {}
         record_running(tx, namespace, name, report, desired, reporter, refused)
-        record_evidence(tx, namespace, name, report, refused, now=now)
         record_usage(
             *(tx, namespace, name, report.document),
             noted=reporter.usage_step,
@@ -109,15 +107,16 @@ def receive_report(
         )
     delta = _delta(tx, namespace, name, reporter, report, desired)
     is_update = bool(delta)
-    answers = (report.offers or ()) if is_new else ()
-    record_answers(tx, namespace, name, answers)
+    record_answers(tx, namespace, name, (report.offers or ()) if is_new else ())
     delta = _with_offers(tx, (namespace, name), delta, reporter, report, desired, now)
     ended = None
-    record_assignments_sent(tx, namespace, name, is_update=is_update, now=now)
+    before = deploy_of_admitted(tx, namespace, name)
     if is_new and (is_update or reporter.has_open_deploy):
         ended = record_deploy_report(
             tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
         )
+    shown = report if is_new else None
+    record_progress(tx, namespace, name, before, shown, refused, is_update=is_update, now=now)
     return ReportReply(delta, _unknown_app(report.reported, catalog), ended)
 
 
@@ -179,8 +178,9 @@ def record_sent(
     tx.expect_nodes([split_node_id(push.node_id) for push in pushes])
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
+        before = deploy_of_admitted(tx, namespace, name)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
-        record_assignments_sent(tx, namespace, name, is_update=True, now=now)
+        record_progress(tx, namespace, name, before, None, {}, is_update=True, now=now)
 
 
 def _delta(
@@ -198,6 +198,20 @@ def _delta(
     if not delta and reporter.has_open_deploy:
         return _reverting(tx, namespace, name, desired, reporter.properties)
     return delta
+
+
+def _refused(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    reporter: Reporter,
+    report: Report,
+    desired: Desired,
+    now: datetime,
+) -> Mapping[str, str]:
+    """Name and cause of each app that is *desired*, and that the node could not take over."""
+    deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
+    return deploy.refused(report, now) if deploy and deploy.is_of(desired) else {}
 
 
 def _with_offers(

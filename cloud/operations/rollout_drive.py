@@ -20,6 +20,7 @@ from cloud.errors import InUse, NotFound
 from cloud.operations.pinned_versions import unpin_unused
 from cloud.operations.restored_versions import restore_version
 from cloud.operations.rollout_events import record_rollout_event
+from cloud.operations.rollout_evidence import assignment_of
 from cloud.operations.rollout_nodes import rollout_nodes
 from cloud.store.transaction import Transaction
 
@@ -141,8 +142,7 @@ def _is_outdated(tx: Transaction, planned: PlannedStep, names: Collection[str]) 
         return any(now.get(name) != before.get(name) for name in names)
     tx.expect_nodes([(rollout.namespace, name) for name in names])
     for name in names:
-        own = tx.assignments_of_node(rollout.namespace, name).get(rollout.app)
-        if own != before.get(name):
+        if assignment_of(tx, rollout.namespace, name, rollout.app) != before.get(name):
             return True
     return False
 

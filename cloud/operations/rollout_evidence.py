@@ -1,52 +1,73 @@
-"""What reports of nodes, and what nodes are sent, do to their assignments."""
+"""What reports of nodes, and what nodes are sent, do to their assignments.
+
+Of a node that is admitted, sent the version and healthy with it, nothing is written here: that
+follows from its deploy, which is stored for every node (`core.rollout_evidence.with_deploy`).
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 
+from cloud.core.deploys import Deploy
 from cloud.core.report import Report
-from cloud.core.rollout import AssignmentState, RolloutState
-from cloud.core.rollout_evidence import after_report, after_sending
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout_evidence import after_report, after_sending, with_deploy
 from cloud.store.transaction import Transaction
 
 
-def record_evidence(
+def assignment_of(tx: Transaction, namespace: str, name: str, app: str) -> Assignment | None:
+    """How the node stands with *app*; None without an assignment."""
+    row = tx.assignments_of_node(namespace, name).get(app)
+    if row is None or row.state is not AssignmentState.ADMITTED:
+        return row
+    return with_deploy(row, tx.last_deploy(namespace, name))
+
+
+def deploy_of_admitted(tx: Transaction, namespace: str, name: str) -> Deploy | None:
+    """The newest deploy of the node, where a rollout has admitted it; else None.
+
+    To be asked for before a deploy changes, and given to `record_progress` after that.
+    """
+    if not tx.catalog(namespace).governed:
+        return None
+    for row in tx.assignments_of_node(namespace, name).values():
+        if row.state is AssignmentState.ADMITTED:
+            return tx.last_deploy(namespace, name)
+    return None
+
+
+def record_progress(
     tx: Transaction,
     namespace: str,
     name: str,
-    report: Report,
+    before: Deploy | None,
+    report: Report | None,
     refused: Mapping[str, str],
     *,
+    is_update: bool,
     now: datetime,
 ) -> None:
-    """Record what *report*, which came at *now*, shows about versions that are rolled out.
+    """Record what *report* shows about versions that are rolled out, and that the node is sent its.
 
-    *refused* has why the node could not take over an app. Written only where it shows something
-    new; nothing is looked up where no app is governed.
+    *before* is the result of `deploy_of_admitted`; *report* came at *now*, and is None if it is not
+    new. *refused* has why the node could not take over an app. *is_update*: the node is sent what
+    it should run at *now*. Written only where it is something new, and does not follow from the
+    deploy; nothing is looked up where no app is governed.
     """
     governed = tx.catalog(namespace).governed
-    if not governed:
+    if not governed or (report is None and not is_update):
         return
     changed = []
     for app, row in tx.assignments_of_node(namespace, name).items():
-        own = governed.get(app)
-        if own is None:
-            continue
-        if row.state is AssignmentState.UPDATED and own.rollout.state is RolloutState.DONE:
-            continue
-        after = after_report(row, report, now, refused.get(app, ""))
-        if after is not row:
+        after, own = with_deploy(row, before), governed.get(app)
+        if report is not None and own is not None and not _is_over(row, own.rollout):
+            after = after_report(after, report, now, refused.get(app, ""))
+        if is_update:
+            after = after_sending(after, now)
+        if after is not row and after != with_deploy(row, tx.last_deploy(namespace, name)):
             changed.append(after)
     if changed:
         tx.put_assignments(namespace, changed)
 
 
-def record_assignments_sent(
-    tx: Transaction, namespace: str, name: str, *, is_update: bool, now: datetime
-) -> None:
-    """Record that the node is sent what it should run at *now*, if that *is_update*."""
-    if not is_update or not tx.catalog(namespace).governed:
-        return
-    rows = tx.assignments_of_node(namespace, name).values()
-    changed = [after for row in rows if (after := after_sending(row, now)) is not row]
-    if changed:
-        tx.put_assignments(namespace, changed)
+def _is_over(row: Assignment, rollout: Rollout) -> bool:
+    return row.state is AssignmentState.UPDATED and rollout.state is RolloutState.DONE

@@ -142,8 +142,8 @@ def count_rollouts(tx: Transaction) -> RolloutCounts:
     found = tx.rollouts_in(DRIVEN)
     nodes = Counter[AssignmentState]()
     for rollout in found:
-        for (_, state), count in tx.count_assignments(rollout.namespace, rollout.app).items():
-            nodes[state] += count
+        rows = tx.assignments(rollout.namespace, rollout.app).values()
+        nodes.update(row.state for row in rows)
     return RolloutCounts(Counter(rollout.state for rollout in found), nodes)
 
 

@@ -196,10 +196,6 @@ async def test_assignments_are_those_of_a_node_and_of_an_app(store: Store) -> No
             "a": assignment("a", "2"),
             "b": assignment("b", "1", state=AssignmentState.FAILED, stage=1),
         }
-        assert tx.count_assignments("default", "web") == {
-            (0, AssignmentState.ADMITTED): 1,
-            (1, AssignmentState.FAILED): 1,
-        }
 
     await store.read(look)
 

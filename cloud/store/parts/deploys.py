@@ -112,15 +112,16 @@ class DeployPart(RowSetPart):
 
     def last_deploy(self, namespace: str, name: str) -> Deploy | None:
         """The newest of the node, open or not."""
-        return self._sets.value(LAST, (namespace, name))
+        place = (namespace, name)
+        return self._known_last(place) or self._sets.value(LAST, place)
 
     def put_deploy(self, namespace: str, name: str, deploy: Deploy, *, is_open: bool) -> None:
         """NotFound if there is no such node."""
         place, number = (namespace, name), deploy.number
         key: Parameters = {"namespace": namespace, "name": name}
         becomes: dict[Lookup[Any], Any] = {OPEN: deploy if is_open else None}
-        if self._sets.is_known(LAST, place):
-            last = self._sets.value(LAST, place)
+        if self._sets.is_known(LAST, place) or self._known_last(place):
+            last = self.last_deploy(namespace, name)
             becomes[LAST] = deploy if last is None or last.number <= number else last
         if self._sets.is_known(REPORTERS, place) and (own := self._sets.value(REPORTERS, place)):
             becomes[REPORTERS] = msgspec.structs.replace(own, has_open_deploy=is_open)
@@ -129,6 +130,12 @@ class DeployPart(RowSetPart):
         opened: Parameters = {**key, "number": number if is_open else None}
         keeps = (*becomes, NODES, NODE_PROPERTIES)
         self._sets.put(SET_OPEN_DEPLOY, place, opened, place=place, keeps=keeps)
+
+    def _known_last(self, place: NodePlace) -> Deploy | None:
+        """The one that is known to be open, and so is the newest; None where that is not known."""
+        if self._sets.is_known(LAST, place) or not self._sets.is_known(OPEN, place):
+            return None
+        return self._sets.value(OPEN, place)
 
     def delete_old_deploys(self, namespace: str, name: str, number: int) -> None:
         """Forget those of the node up to *number*."""

@@ -8,9 +8,11 @@ import msgspec
 
 from cloud.core.app import App
 from cloud.core.core_configuration import Mode
+from cloud.core.deploys import Deploy
 from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout_evidence import with_deploy
 from cloud.core.rollout_stages import FleetNode
 from cloud.core.selectors import Selector
 from cloud.store.cache import StoreCache
@@ -130,20 +132,17 @@ ASSIGNMENTS_OF_NODES = statement(
     """,
     reads={"assignment"},
 )
-# As one row: each that is fetched lets go of the interpreter.
+# As one row: each that is fetched lets go of the interpreter. Of nodes that were admitted with
+# their newest deploy, by which they stand.
 ASSIGNMENTS_OF_APP = statement(
     """
-    SELECT CAST({json_group_array}({json_array}(document)) AS TEXT) FROM assignment
+    SELECT CAST({json_group_array}({json_array}(document, CASE WHEN state = 'admitted' THEN (
+        SELECT deploy.document FROM deploy WHERE deploy.namespace = assignment.namespace
+            AND deploy.name = assignment.name ORDER BY number DESC LIMIT 1
+    ) END)) AS TEXT) FROM assignment
     WHERE namespace = :namespace AND app = :app
     """,
-    reads={"assignment"},
-)
-COUNT_ASSIGNMENTS = statement(
-    """
-    SELECT stage, state, count(*) FROM assignment WHERE namespace = :namespace AND app = :app
-    GROUP BY state, stage
-    """,
-    reads={"assignment"},
+    reads={"assignment", "deploy"},
 )
 DELETE_ASSIGNMENTS_OF = statement(
     """
@@ -186,6 +185,7 @@ FLEET_NODES = statement(
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
+_DEPLOY = msgspec.json.Decoder(Deploy)
 _NO_ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType({})
 
 
@@ -263,7 +263,10 @@ class RolloutPart(PinnedVersionPart):
         return [_fleet_node(*row) for row in json_rows(self._run(FLEET_NODES, wanted))]
 
     def assignments_of_node(self, namespace: str, name: str) -> Mapping[str, Assignment]:
-        """What rollouts have assigned to the node, by app."""
+        """What is stored of what rollouts have assigned to the node, by app.
+
+        How the node stands follows from it and from its deploy (`rollout_evidence.with_deploy`).
+        """
         return self._sets.value(OF_NODE, (namespace, name))
 
     def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
@@ -272,17 +275,13 @@ class RolloutPart(PinnedVersionPart):
         return {app: one.version for app, one in found.items()}
 
     def assignments(self, namespace: str, app: str) -> Mapping[str, Assignment]:
-        """All of the app, by the names of nodes."""
+        """How each node stands that has one of the app, by the names of nodes."""
         found = json_rows(self._run(ASSIGNMENTS_OF_APP, {"namespace": namespace, "app": app}))
-        own = (_ASSIGNMENT.decode(text) for (text,) in found)
-        return {one.node: one for one in own}
-
-    def count_assignments(
-        self, namespace: str, app: str
-    ) -> Mapping[tuple[int, AssignmentState], int]:
-        """How many nodes stand how, by the index of the stage and the state."""
-        found = self._run(COUNT_ASSIGNMENTS, {"namespace": namespace, "app": app})
-        return {(stage, AssignmentState(state)): int(count) for stage, state, count in found}
+        rows = {}
+        for text, deploy in found:
+            row = _ASSIGNMENT.decode(text)
+            rows[row.node] = with_deploy(row, _DEPLOY.decode(deploy)) if deploy else row
+        return rows
 
     def apps_in_progress(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of each app that a node waits for, or was sent, a version of."""
