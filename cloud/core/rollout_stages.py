@@ -1,7 +1,7 @@
 """Which node is of which stage of a rollout, and of which group of its budget."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -9,22 +9,6 @@ from cloud.core.names import node_id
 from cloud.core.rollout import Assignment, AssignmentState, order_key
 from cloud.core.rollout_policy import RolloutPolicySpec, RolloutStage
 from cloud.core.selectors import Selector, matches, parse_selector
-
-
-class FleetNode(msgspec.Struct, frozen=True, gc=False):
-    """A node as it is stored: when it was *heard* last (None: never), and every *interval*.
-
-    *last_report* is when its last report was received. *is_shut_out*: its certificates are revoked,
-    or it is in local mode and follows no update.
-    """
-
-    name: str
-    labels: Mapping[str, str]
-    heard: datetime | None
-    interval: timedelta
-    last_report: datetime | None
-    is_shut_out: bool
-    knows_offers: bool
 
 
 class RolloutNode(msgspec.Struct, frozen=True, gc=False):

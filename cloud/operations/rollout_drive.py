@@ -22,6 +22,7 @@ from cloud.operations.restored_versions import restore_version
 from cloud.operations.rollout_events import record_rollout_event
 from cloud.operations.rollout_evidence import assignment_of
 from cloud.operations.rollout_nodes import rollout_nodes
+from cloud.store.parts.assignments import StoredAssignments
 from cloud.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class PlannedStep:
 
     rollout: Rollout
     step: RolloutStep
-    assignments: Mapping[str, Assignment]
+    assignments: StoredAssignments
 
     @property
     def is_change(self) -> bool:
@@ -138,6 +139,8 @@ def _is_outdated(tx: Transaction, planned: PlannedStep, names: Collection[str]) 
     """Return whether the assignment of one of *names* is not what that was planned from."""
     rollout, before = planned.rollout, planned.assignments
     if len(names) > FEW and len(names) > len(before) // 4:
+        if tx.are_assignments(rollout.namespace, rollout.app, before):
+            return False
         now = tx.assignments(rollout.namespace, rollout.app)
         return any(now.get(name) != before.get(name) for name in names)
     tx.expect_nodes([(rollout.namespace, name) for name in names])

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.core.app import AppVersion
-from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.core.rollout import Rollout
-from cloud.core.rollout_stages import FleetNode, RolloutNode
+from cloud.core.rollout_stages import RolloutNode
 from cloud.store.transaction import Transaction
 
 
@@ -20,23 +19,4 @@ def rollout_nodes(
     app = tx.catalog(rollout.namespace).app_at(AppVersion(rollout.app, rollout.target))
     if app is None:
         return None
-    found = tx.fleet_nodes(rollout.namespace, app.selector)
-    return [_node_of(rollout.namespace, one, now, watched) for one in found]
-
-
-def _node_of(
-    namespace: str, node: FleetNode, now: datetime, watched: datetime | None
-) -> RolloutNode:
-    is_online = False
-    if node.heard is not None and not node.is_shut_out:
-        last = max(node.heard, watched or node.heard)
-        is_online = now < last + STALE_AFTER_INTERVALS * node.interval
-    return RolloutNode(
-        namespace,
-        node.name,
-        node.labels,
-        is_online,
-        node.last_report,
-        knows_offers=node.knows_offers,
-        watched=watched,
-    )
+    return tx.fleet_nodes(rollout.namespace, app.selector, now=now, watched=watched)

@@ -174,7 +174,7 @@ async def test_a_node_that_is_to_run_the_version_is_offered_nothing(store: Store
 
 
 def knowing(tx: Transaction) -> set[str]:
-    fleet = tx.fleet_nodes(NAMESPACE, parse_selector("role=gateway"))
+    fleet = tx.fleet_nodes(NAMESPACE, parse_selector("role=gateway"), now=LATER)
     return {node.name for node in fleet if node.knows_offers}
 
 

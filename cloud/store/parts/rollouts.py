@@ -1,25 +1,21 @@
 """Rollouts, and the versions of apps that nodes get by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from datetime import datetime
 
 import msgspec
 
 from cloud.core.app import App
 from cloud.core.core_configuration import Mode
-from cloud.core.deploys import Deploy
 from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
-from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
-from cloud.core.rollout_evidence import with_deploy
-from cloud.core.rollout_stages import FleetNode
+from cloud.core.readiness import STALE_AFTER_INTERVALS
+from cloud.core.rollout import Rollout, RolloutState
+from cloud.core.rollout_stages import RolloutNode
 from cloud.core.selectors import Selector
-from cloud.store.cache import StoreCache
+from cloud.store.parts.assignments import AssignmentPart
 from cloud.store.parts.nodes import labels_of
-from cloud.store.parts.part import NOTHING, Run, first, page_bounds, page_of
-from cloud.store.parts.pinned_versions import PinnedVersionPart
-from cloud.store.parts.row_sets import Lookup, NodePlace
+from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
 from cloud.store.rows import (
     ALL,
     Parameters,
@@ -29,11 +25,9 @@ from cloud.store.rows import (
     json_text,
     micros,
     moment_or_none,
-    span,
 )
-from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import set_statement, statement
+from cloud.store.statements import statement
 
 PUT_ROLLOUT = statement(
     """
@@ -98,65 +92,6 @@ DELETE_OLD_ROLLOUTS = statement(
     """,
     writes={"rollout"},
 )
-PUT_ASSIGNMENT = set_statement(
-    """
-    INSERT INTO assignment (namespace, name, app, version, previous, stage, state, document)
-    SELECT :namespace, :name, :app, :version, :previous, :stage, :state, :document {rows}
-    AND EXISTS (SELECT 1 FROM node WHERE node.namespace = :namespace AND node.name = :name)
-    ON CONFLICT (namespace, name, app) DO UPDATE SET version = excluded.version,
-        previous = excluded.previous, stage = excluded.stage, state = excluded.state,
-        document = excluded.document
-    """,
-    numbers={"stage"},
-    reads={"node"},
-    writes={"assignment"},
-)
-# The columns of an index stay as they are: this takes a third of the time.
-SET_ASSIGNMENT = set_statement(
-    """
-    UPDATE assignment SET document = :document {rows} AND assignment.namespace = :namespace
-    AND assignment.name = :name AND assignment.app = :app
-    """,
-    order=2,
-    writes={"assignment"},
-)
-ASSIGNMENTS_OF_NODE = statement(
-    "SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app",
-    reads={"assignment"},
-)
-ASSIGNMENTS_OF_NODES = statement(
-    """
-    SELECT CAST({json_group_array}({json_array}(assignment.name, assignment.document)) AS TEXT)
-    FROM {elements[names]} CROSS JOIN assignment
-    WHERE assignment.namespace = :namespace AND assignment.name = given.value
-    """,
-    reads={"assignment"},
-)
-# As one row: each that is fetched lets go of the interpreter. Of nodes that were admitted with
-# their newest deploy, by which they stand.
-ASSIGNMENTS_OF_APP = statement(
-    """
-    SELECT CAST({json_group_array}({json_array}(document, CASE WHEN state = 'admitted' THEN (
-        SELECT deploy.document FROM deploy WHERE deploy.namespace = assignment.namespace
-            AND deploy.name = assignment.name ORDER BY number DESC LIMIT 1
-    ) END)) AS TEXT) FROM assignment
-    WHERE namespace = :namespace AND app = :app
-    """,
-    reads={"assignment", "deploy"},
-)
-DELETE_ASSIGNMENTS_OF = statement(
-    """
-    DELETE FROM assignment WHERE namespace = :namespace AND app = :app
-        AND name IN (SELECT given.value FROM {elements[names]})
-    """,
-    reads={"node"},
-    writes={"assignment"},
-)
-DELETE_ASSIGNMENTS = statement(
-    "DELETE FROM assignment WHERE namespace = :namespace AND app = :app",
-    reads={"node"},
-    writes={"assignment"},
-)
 APPS_IN_PROGRESS = statement(
     """
     SELECT DISTINCT namespace, app FROM rollout WHERE {exists} (
@@ -184,28 +119,10 @@ FLEET_NODES = statement(
 )
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
-_ASSIGNMENT = msgspec.json.Decoder(Assignment)
-_DEPLOY = msgspec.json.Decoder(Deploy)
-_NO_ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType({})
 
 
-def _by_app(_place: NodePlace, rows: Sequence[Row]) -> Mapping[str, Assignment]:
-    if not rows:
-        return _NO_ASSIGNMENTS
-    found = [_ASSIGNMENT.decode(text) for (text,) in rows]
-    return {one.app: one for one in found}
-
-
-OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app)
-
-
-class RolloutPart(PinnedVersionPart):
-    """Rollouts and assignments."""
-
-    def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
-        super().__init__(run, sealer, cache)
-        # Whether some are others after the commit.
-        self.changed_rollouts = False
+class RolloutPart(AssignmentPart):
+    """Rollouts, and the nodes that they are for."""
 
     def put_rollout(self, rollout: Rollout) -> None:
         """Add it, or keep what has become of it; the highest target of an app is the newest.
@@ -253,79 +170,29 @@ class RolloutPart(PinnedVersionPart):
         which: Parameters = {"namespace": namespace, "app": app, "kept": kept, "limit": ALL}
         self._run(DELETE_OLD_ROLLOUTS, which)
 
-    def fleet_nodes(self, namespace: str, selector: Selector) -> Sequence[FleetNode]:
-        """The nodes that *selector* selects, in no order; without terms: none."""
+    def fleet_nodes(
+        self,
+        namespace: str,
+        selector: Selector,
+        *,
+        now: datetime,
+        watched: datetime | None = None,
+    ) -> Sequence[RolloutNode]:
+        """The nodes that *selector* selects as they are at *now*, in no order; without terms: none.
+
+        They can be heard since *watched* (None: always).
+        """
         if not selector:
             return ()
         selection = Selection(self._run, NODE, namespace, selector)
         names = [name for name, _ in selection.page(None, ALL, selection.total())]
         wanted = {"namespace": namespace, "names": json_text(names)}
-        return [_fleet_node(*row) for row in json_rows(self._run(FLEET_NODES, wanted))]
-
-    def assignments_of_node(self, namespace: str, name: str) -> Mapping[str, Assignment]:
-        """What is stored of what rollouts have assigned to the node, by app.
-
-        How the node stands follows from it and from its deploy (`rollout_evidence.with_deploy`).
-        """
-        return self._sets.value(OF_NODE, (namespace, name))
-
-    def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
-        """The versions of that, by app."""
-        found = self.assignments_of_node(namespace, name)
-        return {app: one.version for app, one in found.items()}
-
-    def assignments(self, namespace: str, app: str) -> Mapping[str, Assignment]:
-        """How each node stands that has one of the app, by the names of nodes."""
-        found = json_rows(self._run(ASSIGNMENTS_OF_APP, {"namespace": namespace, "app": app}))
-        rows = {}
-        for text, deploy in found:
-            row = _ASSIGNMENT.decode(text)
-            rows[row.node] = with_deploy(row, _DEPLOY.decode(deploy)) if deploy else row
-        return rows
+        rows = json_rows(self._run(FLEET_NODES, wanted))
+        return _rollout_nodes(namespace, rows, now, watched)
 
     def apps_in_progress(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of each app that a node waits for, or was sent, a version of."""
         return [(namespace, app) for namespace, app in self._run(APPS_IN_PROGRESS, NOTHING)]
-
-    def put_assignments(self, namespace: str, assignments: Iterable[Assignment]) -> None:
-        """Keep them; nodes that are not there are left out."""
-        for one in assignments:
-            self.changed_rollouts = True
-            row: Parameters = {
-                "namespace": namespace,
-                "name": one.node,
-                "app": one.app,
-                "version": one.version,
-                "previous": one.previous,
-                "stage": one.stage,
-                "state": one.state.value,
-                "document": document(one),
-            }
-            place = (namespace, one.node)
-            key = (*place, one.app)
-            becomes: dict[Lookup[Any], Any] = {}
-            before = None
-            if self._sets.is_known(OF_NODE, place):
-                known = self._sets.value(OF_NODE, place)
-                before = known.get(one.app)
-                becomes[OF_NODE] = {**known, one.app: one}
-            is_same = before is not None and _columns_of(before) == _columns_of(one)
-            if is_same and not self._sets.is_waiting(PUT_ASSIGNMENT, key):
-                own = {name: row[name] for name in ("namespace", "name", "app", "document")}
-                self._sets.put(SET_ASSIGNMENT, key, own, place=place, becomes=becomes)
-                continue
-            self._sets.withdraw(SET_ASSIGNMENT, key)
-            self._sets.put(PUT_ASSIGNMENT, key, row, place=place, becomes=becomes)
-
-    def delete_assignments(
-        self, namespace: str, app: str, nodes: Iterable[str] | None = None
-    ) -> None:
-        """Forget those of the app, all or those of *nodes*."""
-        which: Parameters = {"namespace": namespace, "app": app}
-        if nodes is None:
-            self._run(DELETE_ASSIGNMENTS, which)
-        else:
-            self._run(DELETE_ASSIGNMENTS_OF, {**which, "names": json_text(list(nodes))})
 
     def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
         namespace = apps[0].namespace
@@ -335,34 +202,27 @@ class RolloutPart(PinnedVersionPart):
         return governed_apps(apps, rollouts, pinned)
 
 
-def _columns_of(one: Assignment) -> tuple[str, str, int, AssignmentState]:
-    """What stands in columns of its own, beside the document."""
-    return one.version, one.previous, one.stage, one.state
-
-
 def _rollout_of(row: Row) -> Rollout:
     return _ROLLOUT.decode(row[0])
 
 
-def _fleet_node(
-    name: str,
-    text: str,
-    mode: str,
-    revoked: int,
-    knows_offers: int,
-    heard: int | None,
-    interval: int,
-    received: int | None,
-) -> FleetNode:
-    return FleetNode(
-        name,
-        labels_of(name, text),
-        moment_or_none(heard),
-        span(interval),
-        moment_or_none(received),
-        is_shut_out=bool(revoked) or mode == Mode.LOCAL.value,
-        knows_offers=bool(knows_offers),
-    )
+def _rollout_nodes(
+    namespace: str, rows: Sequence[Row], now: datetime, watched: datetime | None
+) -> Sequence[RolloutNode]:
+    # Of all nodes every second, hence without a value for each time: many are the same.
+    times: dict[int | None, datetime | None] = {None: None}
+    nodes, moment_now = [], micros(now)
+    since = micros(watched) if watched else 0
+    for name, text, mode, revoked, knows_offers, heard, interval, received in rows:
+        is_online = False
+        if heard is not None and not revoked and mode != Mode.LOCAL:
+            is_online = moment_now < max(heard, since) + STALE_AFTER_INTERVALS * interval
+        if received not in times:
+            times[received] = moment_or_none(received)
+        labels, knows = labels_of(name, text), bool(knows_offers)
+        node = RolloutNode(namespace, name, labels, is_online, times[received], knows, watched)
+        nodes.append(node)
+    return nodes
 
 
 def _differs(before: Rollout | None, after: Rollout) -> bool:
