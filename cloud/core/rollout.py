@@ -14,6 +14,7 @@ the rollout is done, a node without one is updated (`is_default`): only exceptio
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -227,6 +228,7 @@ def default_assignment(rollout: Rollout, node: str, stage: int) -> Assignment:
     )
 
 
+@lru_cache(maxsize=32_768)
 def order_key(node_id: str) -> bytes:
     """Where a node stands in the order of every rollout: random over the fleet, always the same."""
     return blake2b(node_id.encode(), digest_size=8).digest()

@@ -74,7 +74,9 @@ class RolloutTurns:
         self._stages = rollout.rules.all_stages
         self._rollout = rollout
         self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
-        self._sizes = Counter(self._groups.values())
+        sizes = Counter(self._groups.values())
+        # How many of each group may be unavailable.
+        self._room = {group: self._rules.budget.unavailable(sizes[group]) for group in sizes}
 
     @cached_property
     def stage_of(self) -> Mapping[str, int]:
@@ -114,7 +116,8 @@ class RolloutTurns:
 
     def admit(self, rollout: Rollout, stage_of: Mapping[str, int], last: int) -> None:
         """Give the version to all nodes up to the stage *last* whose turn it is."""
-        down = self._unavailable()
+        down, base = self._unavailable(), rollout.base
+        fresh = Assignment("", rollout.app, base, base, AssignmentState.WAITING)
         for node in self.ordered:
             index = stage_of.get(node.name)
             if index is None or index > last:
@@ -124,8 +127,7 @@ class RolloutTurns:
                 self._wait_for(rollout, row)
                 continue
             if row is None:
-                base = rollout.base
-                row = Assignment(node.name, rollout.app, base, base, AssignmentState.WAITING)
+                row = replace(fresh, node=node.name)
             if not self._may_apply(rollout, node, row):
                 continue
             if self._has_budget(row, down):
@@ -219,7 +221,7 @@ class RolloutTurns:
         """Return whether fewer others of the node's group are *down* than may be."""
         group = self._groups[name]
         taken = down.get(group, {})
-        return len(taken) - (name in taken) < self._rules.budget.unavailable(self._sizes[group])
+        return len(taken) - (name in taken) < self._room[group]
 
     def _take(self, name: str, down: _Down) -> None:
         down.setdefault(self._groups[name], {})[name] = None

@@ -14,6 +14,9 @@ T = TypeVar("T")
 _LIMIT = 1024
 """Values of a sort remembered at most."""
 
+_SELECTED_LIMIT = 16
+"""Fleets that are rolled out to, remembered at most; 10,000 nodes are about 5 MB."""
+
 CHANGES_AT_MOST = 500
 """Changes of labels remembered at most, of a kind and namespace; 2 ms to look through."""
 
@@ -21,7 +24,8 @@ CHANGES_AT_MOST = 500
 class RevisionCache(Generic[T]):
     """Owns values of one sort, each with the revision it was made at; safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
         self._kept: dict[Hashable, tuple[int, T]] = {}
 
@@ -39,10 +43,18 @@ class RevisionCache(Generic[T]):
             if kept is not None and kept[0] == revision:
                 return kept[1]
             if kept is None or kept[0] < revision:
-                if kept is None and len(self._kept) >= _LIMIT:
+                if kept is None and len(self._kept) >= self._limit:
                     self._kept.clear()
                 self._kept[key] = (revision, made)
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedNodes:
+    """The *labels* of the nodes that a selector selects, and their *names* as a JSON array."""
+
+    labels: Mapping[str, Mapping[str, str]]
+    names: str
 
 
 LabelsPlace = tuple[str, str]
@@ -98,4 +110,6 @@ class StoreCache:
         self.catalogs: RevisionCache[Catalog] = RevisionCache()
         # Of what a list selects: by kind, namespace and selectors, at a revision of the labels.
         self.totals: RevisionCache[int] = RevisionCache()
+        # By namespace and selector, at a revision of the labels of nodes.
+        self.selected: RevisionCache[SelectedNodes] = RevisionCache(_SELECTED_LIMIT)
         self.changes = LabelChanges()

@@ -219,10 +219,9 @@ class LabelPart(RowSetPart):
 
     def _total(self, place: LabelsPlace, text: str, selection: Selection) -> int:
         """The total of *selection*, counted once and from then on with the labels that change."""
-        if place in self._relabelled:
+        revision = self._labels_revision(place)
+        if revision is None:
             return selection.total()
-        found = self._run(LABELS_REVISION, {"kind": place[0], "namespace": place[1]})
-        revision: int = found[0][0] if found else 0
 
         def make(kept: tuple[int, int] | None) -> int:
             if kept is None:
@@ -234,6 +233,13 @@ class LabelPart(RowSetPart):
             return total + _gained(parse_selector(text), changes)
 
         return self._cache.totals.value((*place, text), revision, make)
+
+    def _labels_revision(self, place: LabelsPlace) -> int | None:
+        """The revision of the labels; None if this transaction has changed some of them."""
+        if place in self._relabelled:
+            return None
+        found = self._run(LABELS_REVISION, {"kind": place[0], "namespace": place[1]})
+        return found[0][0] if found else 0
 
 
 NODE_LABELS = Lookup(LABELS_OF_NODE, LABELS_OF_NODES, lambda _place, rows: rows)

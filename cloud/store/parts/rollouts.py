@@ -13,6 +13,7 @@ from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.core.rollout import Rollout, RolloutState
 from cloud.core.rollout_stages import RolloutNode
 from cloud.core.selectors import Selector
+from cloud.store.cache import SelectedNodes
 from cloud.store.parts.assignments import AssignmentPart
 from cloud.store.parts.nodes import labels_of
 from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
@@ -104,10 +105,18 @@ APPS_IN_PROGRESS = statement(
     reads={"assignment", "rollout"},
 )
 
+FLEET_LABELS = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, node.document)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    WHERE node.namespace = :namespace AND node.name = given.value
+    """,
+    reads={"node"},
+)
 # All of a fleet, every second while it is rolled out to: in one row, without what is not needed.
 FLEET_NODES = statement(
     """
-    SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.mode,
+    SELECT CAST({json_group_array}({json_array}(node.name, node.mode,
         place.revoked, place.knows_offers, place.heard, place.report_interval, report.received
         )) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
@@ -184,11 +193,22 @@ class RolloutPart(AssignmentPart):
         """
         if not selector:
             return ()
-        selection = Selection(self._run, NODE, namespace, selector)
-        names = [name for name, _ in selection.page(None, ALL, selection.total())]
-        wanted = {"namespace": namespace, "names": json_text(names)}
+        revision = self._labels_revision((NODE, namespace))
+        if revision is None:
+            selected = self._fleet(namespace, selector)
+        else:
+            selected = self._cache.selected.value(
+                (namespace, tuple(selector)), revision, lambda _: self._fleet(namespace, selector)
+            )
+        wanted = {"namespace": namespace, "names": selected.names}
         rows = json_rows(self._run(FLEET_NODES, wanted))
-        return _rollout_nodes(namespace, rows, now, watched)
+        return _rollout_nodes(namespace, selected.labels, rows, now, watched)
+
+    def _fleet(self, namespace: str, selector: Selector) -> SelectedNodes:
+        selection = Selection(self._run, NODE, namespace, selector)
+        names = json_text([name for name, _ in selection.page(None, ALL, selection.total())])
+        rows = json_rows(self._run(FLEET_LABELS, {"namespace": namespace, "names": names}))
+        return SelectedNodes({name: labels_of(name, text) for name, text in rows}, names)
 
     def apps_in_progress(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of each app that a node waits for, or was sent, a version of."""
@@ -207,21 +227,26 @@ def _rollout_of(row: Row) -> Rollout:
 
 
 def _rollout_nodes(
-    namespace: str, rows: Sequence[Row], now: datetime, watched: datetime | None
+    namespace: str,
+    labels: Mapping[str, Mapping[str, str]],
+    rows: Sequence[Row],
+    now: datetime,
+    watched: datetime | None,
 ) -> Sequence[RolloutNode]:
     # Of all nodes every second, hence without a value for each time: many are the same.
     times: dict[int | None, datetime | None] = {None: None}
     nodes, moment_now = [], micros(now)
     since = micros(watched) if watched else 0
-    for name, text, mode, revoked, knows_offers, heard, interval, received in rows:
+    for name, mode, revoked, knows_offers, heard, interval, received in rows:
         is_online = False
         if heard is not None and not revoked and mode != Mode.LOCAL:
             is_online = moment_now < max(heard, since) + STALE_AFTER_INTERVALS * interval
         if received not in times:
             times[received] = moment_or_none(received)
-        labels, knows = labels_of(name, text), bool(knows_offers)
-        node = RolloutNode(namespace, name, labels, is_online, times[received], knows, watched)
-        nodes.append(node)
+        own, knows = labels.get(name), bool(knows_offers)
+        if own is not None:
+            seen = times[received]
+            nodes.append(RolloutNode(namespace, name, own, is_online, seen, knows, watched))
     return nodes
 
 
