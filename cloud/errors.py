@@ -301,11 +301,12 @@ class RolloutConflict(Conflict):
 
     code = "RolloutConflict"
 
-    def __init__(self, name: str, state: str, action: str) -> None:
+    def __init__(self, name: str, state: str, action: str, hint: str = "") -> None:
         super().__init__("rollout", name)
         self.state = state
         self.action = action
-        self.args = (f"The rollout ({name}) is {state}: {action} is not possible.",)
+        more = f"; {hint}" if hint else ""
+        self.args = (f"The rollout ({name}) is {state}: {action} is not possible{more}.",)
 
 
 class ConfirmationRequired(CloudError):

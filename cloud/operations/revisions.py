@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from cloud.core.audit import Attempt
 from cloud.core.entity_tag import Precondition
+from cloud.core.kinds import APP
 from cloud.core.listing import Page, Place
 from cloud.core.resource import Noun, VersionedResource
 from cloud.core.revisions import (
@@ -22,7 +23,7 @@ from cloud.core.revisions import (
     first_revision,
     next_revision,
 )
-from cloud.errors import Invalid, NotFound, PreconditionFailed
+from cloud.errors import Invalid, NotFound, PreconditionFailed, RolloutConflict
 from cloud.operations.kinds import KindOperations, Stored, Writing, find_thing
 from cloud.store.transaction import Transaction
 
@@ -114,8 +115,11 @@ def two_revisions(
 def wanted_spec(tx: Transaction, thing: Thing, number: int) -> Spec:
     """The content of the thing by revision *number*; 0 is the one before the newest.
 
-    Invalid where by that it was not there.
+    Invalid where by that it was not there; RolloutConflict without a number, for an app whose
+    rollout has not ended: by that each node returns to its own previous version.
     """
+    if not number and thing.kind == APP.logged_as:
+        _check_no_rollout(tx, thing)
     newest = _existing_newest(tx, thing).number
     if not number and newest == 1:
         raise Invalid("revision", "is missing, and there is none before the only one there is")
@@ -146,6 +150,14 @@ def undo(
         raise PreconditionFailed(thing.kind, thing.name)
     put = operations.update if before else operations.create
     return put(*where, spec, writing)
+
+
+def _check_no_rollout(tx: Transaction, thing: Thing) -> None:
+    rollout = tx.newest_rollout(thing.namespace, thing.name)
+    if rollout is None or not rollout.state.is_open or present(tx, thing) is None:
+        return
+    hint = f"roll it back with POST /v1/rollouts/{rollout.name}/rollback, or name a revision"
+    raise RolloutConflict(rollout.name, rollout.state.value, "undo", hint)
 
 
 def present(tx: Transaction, thing: Thing) -> Noun | None:

@@ -49,6 +49,18 @@ async def becomes(shell: Shell, state: RolloutState) -> None:
     await shell.world.store.write(work)
 
 
+async def test_an_app_with_an_open_rollout_is_undone_to_a_named_revision_only(
+    governed: Shell,
+) -> None:
+    client, first = governed.world.client, await rollout(governed)
+    path = "/v1/apps/web/undo"
+    message = await client.refused("POST", path, {}, status=409, code="RolloutConflict")
+    assert f"/v1/rollouts/{first['name']}/rollback" in message
+    assert (await rollout(governed))["name"] == first["name"]
+    await client.call("POST", path, {"revision": 1})
+    assert (await rollout(governed))["name"] != first["name"]
+
+
 async def test_status_shows_stages_and_who_is_waited_for(governed: Shell) -> None:
     found = await rollout(governed)
     text = (await governed.run("rollout", "status", "web")).stdout
