@@ -18,6 +18,7 @@ from edgesync.bench.load import length_bytes
 KEEP_ALIVE = 400
 """Seconds without a packet after which a broker may wait half as long again, then disconnect."""
 
+_INTERVAL = 3600  # between reports, as they name it: idle nodes do not count as lost
 _ANSWER_SECONDS = 5.0
 _CONNACK, _PUBLISH, _SUBACK = 0x20, 0x30, 0x90
 _PINGREQ = b"\xc0\x00"
@@ -57,7 +58,9 @@ class Flood:
     """The messages of one node, published as fast as it is answered."""
 
     def __init__(self, node_id: str, run: str, content: Any, window: int) -> None:
-        message = Message("report", content, {"seq": _SEQUENCE_MARK, "run": run})
+        message = Message(
+            "report", content, {"seq": _SEQUENCE_MARK, "run": run, "interval": _INTERVAL}
+        )
         payload = encode_message(message, Encoding.MSGPACK)
         before, _, rest = payload.partition(_SEQUENCE_MARK.to_bytes(4))
         self._before = before
@@ -168,7 +171,8 @@ class LightNode(asyncio.Protocol):
         """Report what it runs."""
         usage = f"{self._sequence:010d}"
         content = report_content(self.node_id, self.held, self._size, usage)
-        self._publish(Channel.REPORT, Message(NodeMessageKind.REPORT, content, self._next_meta()))
+        meta = {**self._next_meta(), "interval": _INTERVAL}
+        self._publish(Channel.REPORT, Message(NodeMessageKind.REPORT, content, meta))
         self.reported_at, self.is_waiting = time.monotonic(), True
 
     def report_again(self, interval: float) -> None:
