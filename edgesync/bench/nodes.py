@@ -27,7 +27,7 @@ NODES_FILE, ROOT_FILE = "nodes.json", "root.pem"
 """Node ids, as a list, and the root they trust; the n-th node's key and certificate are `n.pem`."""
 
 _LEAST_SECONDS = 120.0
-_NODES_PER_SECOND = 100
+_NODES_PER_SECOND = 50
 
 
 def longest_seconds(nodes: int) -> float:
