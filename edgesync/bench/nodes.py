@@ -35,7 +35,8 @@ def longest_seconds(nodes: int) -> float:
     return max(_LEAST_SECONDS, nodes / _NODES_PER_SECOND)
 
 
-_RAMP = 64  # connections made at the same time, where it is not a storm
+_RAMP = 128  # nodes that connect and reconcile at the same time, where it is not a storm
+_SETTLE_SECONDS = 5.0  # until the next node connects, where one is not reconciled
 _PINGED = 16  # nodes that ping together
 _HANDSHAKE_SECONDS = 60
 _FIRST_PAUSE = 1.0
@@ -71,6 +72,7 @@ class NodeFleet:
         self._ramp = asyncio.Semaphore(_RAMP)
         self._links: list[asyncio.Task[None]] = []
         self._open: set[LightNode] = set()
+        self._connecting: dict[LightNode, asyncio.Future[None]] = {}
         self._test: Callable[[LightNode], bool] = lambda _: True
         self._all_there = asyncio.Event()
 
@@ -154,6 +156,9 @@ class NodeFleet:
             node.close()
 
     def _note(self, node: LightNode) -> None:
+        waiting = self._connecting.pop(node, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
         if node in self._open and self._test(node):
             self._open.discard(node)
             if not self._open:
@@ -202,7 +207,9 @@ class NodeFleet:
                 if is_first:
                     async with self._ramp:
                         await self._connected(lambda: node, number, port)
-                    is_first = False
+                        is_first = False
+                        settled = self._connecting[node] = loop.create_future()
+                        await asyncio.wait((settled, node.lost), timeout=_SETTLE_SECONDS)
                 else:
                     await self._connected(lambda: node, number, port)
                 began = loop.time()
