@@ -85,6 +85,11 @@ class Hub(Protocol):
         ...
 
     @property
+    def queued_count(self) -> int:
+        """How many messages wait for `receive`."""
+        ...
+
+    @property
     def is_attached(self) -> bool:
         """Whether nodes can be reached at all; `is_connected` is about one."""
         ...

@@ -245,7 +245,14 @@ def all_jobs(
     )
     every = {
         "inbox": inbox.run,
-        "pusher": Pusher(hub.hub, store, now_utc, deploys_kept=kept, measures=measures).run,
+        "pusher": Pusher(
+            hub.hub,
+            store,
+            now_utc,
+            deploys_kept=kept,
+            measures=measures,
+            backlog=lambda: inbox.waiting_count,
+        ).run,
         "revocation lists": jobs.revocations.run,
         "callbacks": jobs.callbacks.run,
         "channels": jobs.channels.run,

@@ -32,6 +32,14 @@ POLL_EVERY = timedelta(seconds=5)
 LOOK_SECONDS = 0.1
 """Interval between two checks whether the hub is attached again."""
 
+BACKLOG = 2 * GROUP
+"""Messages of nodes that may wait when the next nodes are updated."""
+
+PACE_SECONDS = 0.25
+"""Longest wait for that, so that updates go on where nodes send more than can be stored."""
+
+_PACE_LOOK_SECONDS = 0.01
+
 
 class Pusher:
     """Owns the delivery from the list of pending nodes to the hub."""
@@ -44,7 +52,10 @@ class Pusher:
         *,
         deploys_kept: int = DEPLOYS_KEPT,
         measures: Measures | None = None,
+        backlog: Callable[[], int] = lambda: 0,
     ) -> None:
+        """*backlog* is how many messages of nodes wait to be carried out."""
+        self._backlog = backlog
         self._hub = hub
         self._store = store
         self._clock = clock
@@ -64,9 +75,20 @@ class Pusher:
             try:
                 with contained(self._measures, "pusher", "several nodes"):
                     while await self.push_some():
-                        pass
+                        await self._wait_for_answers()
             except Unavailable as error:
                 logger.warning("cannot read pending nodes, trying again: %s", error.reason)
+
+    async def _wait_for_answers(self) -> None:
+        """Wait while many messages of nodes wait, for a moment at most.
+
+        A node that was updated asks and reports. Where all are updated at once these messages wait
+        for longer than nodes wait for an answer (5 s), so that they are sent again.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PACE_SECONDS
+        while self._backlog() > BACKLOG and loop.time() < deadline:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(_PACE_LOOK_SECONDS)
 
     async def push_some(self) -> bool:
         """Update the next nodes on the list; False if it is empty or the hub is detached."""

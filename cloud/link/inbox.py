@@ -115,6 +115,11 @@ class NodeInbox:
         # How many were handled, by channel.
         self.counts: Counter[str] = Counter()
 
+    @property
+    def waiting_count(self) -> int:
+        """How many messages wait to be carried out here; a broker may hold more."""
+        return self._hub.queued_count + self._desires.waiting_count
+
     async def run(self) -> None:
         """Handle messages until cancelled; others wait neither for desires nor for long ones."""
         async with asyncio.TaskGroup() as tasks:

@@ -47,6 +47,11 @@ class PacedDesires:
         self._paid: dict[str, float] = {}
         self._changed = asyncio.Event()
 
+    @property
+    def waiting_count(self) -> int:
+        """How many nodes have desires that wait."""
+        return len(self._of_node)
+
     def put(self, desire: Inbound) -> None:
         """Append *desire* to those of its node."""
         self._of_node.setdefault(desire.node_id, deque()).append(desire)

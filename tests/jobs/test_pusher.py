@@ -12,7 +12,7 @@ from cloud.core.app import AppSpec, Service
 from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
-from cloud.jobs.pusher import Pusher
+from cloud.jobs.pusher import BACKLOG, GROUP, Pusher
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
@@ -202,3 +202,34 @@ async def test_after_a_restart_pending_nodes_receive_updates_as_soon_as_they_are
         await until(lambda: len(hub.pushed) == 1)
         assert hub.pushed[0][2].content["apps"] == await wanted(store)
         pusher.cancel()
+
+
+async def test_updates_wait_a_moment_for_messages_of_nodes_and_then_go_on(
+    hub: FakeHub, store: NotifyingStore
+) -> None:
+    metrics = Metrics()
+
+    def taken() -> float | None:
+        sample = {"outcome": "not_connected"}
+        return metrics.registry.get_sample_value("edgesync_pushes_total", sample)
+
+    def create(tx: Transaction) -> None:
+        describe(tx)
+        for number in range(GROUP + 1):
+            spec = NodeSpec(labels={"role": "gateway"})
+            create_node(tx, "default", f"more-{number}", spec, now=NOW)
+
+    seen = []
+
+    def backlog() -> int:
+        seen.append(taken())
+        return BACKLOG + 1
+
+    await store.write(create)
+    hub.connected.clear()
+    measures = Measures(metrics)
+    pusher = Pusher(hub, store, lambda: NOW, measures=measures, backlog=backlog)
+    running = asyncio.create_task(pusher.run())
+    await until(lambda: taken() == GROUP + 2)
+    running.cancel()
+    assert seen[:2] == [GROUP, GROUP]

@@ -48,6 +48,7 @@ class FakeHub:
     lifetimes: list[timedelta] = field(default_factory=list)
     acked: list[Any] = field(default_factory=list)
     is_attached: bool = True
+    queued_count: int = 0
     losing: bool = False  # the next push finds that nodes cannot be reached
 
     async def receive(self, limit: int) -> Sequence[Inbound]:
