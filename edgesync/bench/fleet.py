@@ -108,10 +108,10 @@ def main(
 @click.option("--report-bytes", type=click.IntRange(400, 64_000), default=2000, show_default=True)
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 60),
+    type=click.FloatRange(0.1, 3600),
     default=20,
     show_default=True,
-    help="Seconds after which a node that was not answered reports again.",
+    help="Seconds after which a node that waits for an update reports again.",
 )
 @click.option("--parallel", type=click.IntRange(1, 256), default=16, show_default=True)
 @click.option("--full-nodes", type=click.IntRange(1, 100), default=5, show_default=True)

@@ -37,6 +37,8 @@ def longest_seconds(nodes: int) -> float:
 
 _RAMP = 128  # nodes that connect and reconcile at the same time, where it is not a storm
 _SETTLE_SECONDS = 5.0  # until the next node connects, where one is not reconciled
+_REPORTING = 1000  # nodes that report at the same time: later ones would repeat their reports
+_LOOK_SECONDS = 0.01
 _PINGED = 16  # nodes that ping together
 _HANDSHAKE_SECONDS = 60
 _FIRST_PAUSE = 1.0
@@ -85,10 +87,9 @@ class NodeFleet:
         return await self._reached(lambda node: node.settled_connection > 0, time.monotonic())
 
     async def report(self) -> dict[str, Any]:
-        """Let each report once."""
+        """Let each report once, the next ones when nearly all before them are answered."""
         began = time.monotonic()
-        for node in self.nodes:
-            node.report()
+        self._links.append(self._group.create_task(self._report_all(), name="reports"))
         return await self._reached(lambda node: node.settled_at > began, began)
 
     async def update(self, app: str, version: str, since: float) -> dict[str, Any]:
@@ -187,6 +188,14 @@ class NodeFleet:
         """As nodes do that got no answer, or are due."""
         for node in tuple(self._open):
             node.report_again(self._options.interval)
+
+    async def _report_all(self) -> None:
+        for start in range(0, len(self.nodes), _REPORTING):
+            burst = self.nodes[start : start + _REPORTING]
+            for node in burst:
+                node.report()
+            while sum(node.is_waiting for node in burst) > _REPORTING // 10:  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _ping(self) -> None:
         """Ping for the idle ones, each in its turn."""
