@@ -142,18 +142,11 @@ def test_nodes_that_vanish_with_the_version_have_failed_and_return_when_they_are
 def test_a_rollout_goes_on_when_the_database_restarts(
     fleet: TwoLinkFleet, database: Postgres
 ) -> None:
-    """A node joins meanwhile, and another one is not selected any more.
-
-    Stock agents that fetch the version meanwhile report that they could not, and try again.
-    """
+    """A node joins meanwhile, and another one is not selected any more."""
     base, _ = fleet.govern(
         "kept",
-        stages=[
-            {"name": "half", "limit": "50%", "success": "80%"},
-            {"name": "all", "approval": "required"},
-        ],
+        stages=[{"name": "half", "limit": "50%"}, {"name": "all", "approval": "required"}],
         budget={"maxUnavailable": "25%"},
-        failure={"max": "10%"},
     )
     with fleet.over_mqtt():
         fleet.all_run("kept", base)
@@ -164,8 +157,7 @@ def test_a_rollout_goes_on_when_the_database_restarts(
         database.start()
         wait_for(lambda: fleet.api.get("/v1/nodes").status_code == 200, "the database", units=60)
         fleet.becomes("kept", "waitingForApproval")
-        half = NODES // 2
-        wait_for(lambda: len(fleet.running("kept", version)) == half, "the half", units=60)
+        assert len(fleet.running("kept", version)) == NODES // 2
 
         fleet.https.add(fleet.server, fleet.batch, "https-late")
         wait_for(lambda: "https-late" in fleet.running("kept", base), "the node that joined")
