@@ -77,6 +77,8 @@ class ForkedProcess:
         self.args = [module, *arguments]
         self.returncode: int | None = None
         files = (str(output), str(output if errors is None else errors))
+        for file in files:
+            Path(file).touch()  # its reader need not wait for the fork
         environment = dict(os.environ if environment is None else environment)
         if tree is not None:
             environment["PYTHONPATH"] = str(tree)

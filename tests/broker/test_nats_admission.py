@@ -36,7 +36,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CREDENTIALS = NatsCredentials(
     password="11" * 32, system_password="22" * 32, route_password="33" * 32, issuer="44" * 32
 )
-GOLDEN = Path("tests/golden/broker/nats.conf")
+GOLDEN = Path("tests/golden/nats.conf")
 
 
 def token_of(claims: object) -> bytes:

@@ -29,6 +29,7 @@ from edgesync_agent.runtime import (
 from edgesync_agent.situation import live_slots
 from edgesync_agent.spec import AppDefinition, ProbeDefinition
 from edgesync_agent.volumes import Volumes
+from tests.deadlines import UNIT
 from tests.edgesync_agent.engine_socket import EngineSocket, Response
 from tests.edgesync_agent.engines import (
     IMAGE,
@@ -91,8 +92,8 @@ class Bench:
         return wait_for(look)
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
+def wait_for(look: Callable[[], Any], units: float = 15) -> Any:
+    deadline = time.monotonic() + units * UNIT
     while True:
         with contextlib.suppress(StopIteration, AssertionError):
             found = look()

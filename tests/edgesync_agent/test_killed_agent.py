@@ -22,7 +22,7 @@ from tests.edgesync_agent.engines import IMAGE, NEEDS_DOCKER, RunningEngine, rem
 from tests.edgesync_agent.test_containers import wait_for
 from tests.ports import free_port
 
-SECONDS = 60
+UNITS = 20
 LIVES = 40  # of agents in one step
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 STEPS = ("install", "update", "take back", "delete")
@@ -99,7 +99,7 @@ class KilledMachine:
         assert process.pid is not None
         self.socket.victim.put(process.pid)
         try:
-            wait_for(lambda: not process.is_alive() or self.has_done(step), SECONDS)
+            wait_for(lambda: not process.is_alive() or self.has_done(step), UNITS)
             return not process.is_alive()
         except AssertionError as error:
             raise AssertionError(self.described(step)) from error

@@ -86,7 +86,7 @@ class SupervisedMachine:
             return one if is_so else None
 
         try:
-            found: dict[str, Any] = wait_for(look, 30)
+            found: dict[str, Any] = wait_for(look)
         except AssertionError as error:
             raise AssertionError(f"{self.entry(name)}\n" + "\n".join(self.lines)) from error
         return found
