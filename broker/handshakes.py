@@ -24,6 +24,9 @@ _HANDSHAKE = 22
 """Type of a TLS record that holds a handshake message (RFC 8446, 5.1)."""
 
 _HEADER_BYTES = 5
+CAUGHT_UP = 10
+"""Handshakes that may follow each other, one a turn, after the event loop was busy for long."""
+
 _RECORD_BYTES = 16_384
 """Longest TLS record that is not encrypted (RFC 8446, 5.1)."""
 
@@ -47,6 +50,25 @@ class Handshake:
     is_evicted: bool = False
 
 
+class Pacing:
+    """When the next of several beginnings may be, at a rate: `next`, on the caller's clock.
+
+    One that is late does not delay those after it, unless it is late by more than some pauses.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self.next = 0.0
+        self._pause = 1 / per_second
+
+    def resume(self, now: float) -> None:
+        """Nothing was to begin before *now*: that time is not caught up."""
+        self.next = max(self.next, now)
+
+    def begin(self, now: float) -> None:
+        """One begins at *now*."""
+        self.next = max(self.next, now - CAUGHT_UP * self._pause) + self._pause
+
+
 class HandshakeLimiter:
     """Owns the list of them."""
 
@@ -59,7 +81,7 @@ class HandshakeLimiter:
         self._left = asyncio.Event()  # set when one is gone
         # Those whose ClientHello has come, by address; whose turn is next, first.
         self._ready: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._next = 0.0  # when the next handshake may begin, on the loop's clock
+        self._pacing = Pacing(limits.handshakes_per_second)
         self._is_pacing = False
 
     def __len__(self) -> int:
@@ -152,27 +174,37 @@ class HandshakeLimiter:
 
     async def _turn(self, address: str) -> None:
         """Wait for a turn, which goes around between addresses."""
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._ready.setdefault(address, deque()).append(turn)
         if not self._is_pacing:
             self._is_pacing = True
+            self._pacing.resume(loop.time())
             self._pace()
         await turn
 
     def _pace(self) -> None:
+        """Begin the next handshake if it is time, and come back when it is that of another one."""
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._pacing.next <= now and (turn := self._next_turn()) is not None:
+            turn.set_result(None)
+            self._pacing.begin(now)
+        if self._ready:
+            loop.call_at(self._pacing.next, self._pace)  # in the loop's next turn at the earliest
+        else:
+            self._is_pacing = False
+
+    def _next_turn(self) -> asyncio.Future[None] | None:
+        """The next that waits, of the address whose turn it is."""
         while self._ready:
-            if (wait := self._next - loop.time()) > 0:
-                loop.call_later(wait, self._pace)
-                return
             address, turns = self._ready.popitem(last=False)
             turn = turns.popleft()
             if turns:
                 self._ready[address] = turns
             if not turn.done():
-                turn.set_result(None)
-                self._next = loop.time() + 1 / self._limits.handshakes_per_second
-        self._is_pacing = False
+                return turn
+        return None
 
     def _evict_stalled(self, address: str | None = None) -> bool:
         """Evict the oldest that stalls, of *address* or of any; False: there is none."""

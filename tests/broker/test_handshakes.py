@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import ssl
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
+from broker.handshakes import CAUGHT_UP, Pacing
 from broker.hub import ShownCertificate
 from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub
@@ -143,6 +148,33 @@ async def test_where_all_speak_others_wait_until_one_is_through(
         assert hub.connection_count == 3
         assert not hub.counters
         await first.close()
+
+
+def times_of(pacing: Pacing, turns: Iterable[float]) -> list[float]:
+    """When handshakes begin in a loop whose turns are at these times, and that has always one."""
+    begun = []
+    for now in turns:
+        if pacing.next <= now:
+            pacing.begin(now)
+            begun.append(now)
+    return begun
+
+
+def test_turns_that_are_longer_than_a_pause_begin_one_each() -> None:
+    turns = [number * 0.003 for number in range(1000)]
+    assert times_of(Pacing(400), turns) == turns
+
+
+@given(st.lists(st.floats(0.0001, 0.05), min_size=1, max_size=300), st.floats(1, 1000))
+def test_handshakes_are_at_the_rate_and_catch_up_a_few(pauses: list[float], rate: float) -> None:
+    pacing = Pacing(rate)
+    pacing.resume(1000.0)
+    begun = times_of(pacing, itertools.accumulate(pauses, initial=1000.0))
+    for place, first in enumerate(begun):
+        for last in range(place, len(begun)):
+            allowed = (begun[last] - first) * rate + CAUGHT_UP + 1
+            assert last - place + 1 <= allowed + 1e-6
+    assert len(begun) <= (begun[-1] - 1000.0) * rate + 1 + 1e-6
 
 
 async def test_handshakes_begin_one_after_another(open_hub: OpenHub, connect: Connect) -> None:
