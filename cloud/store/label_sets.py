@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters
-from cloud.store.statements import Fragment, all_of, fragment, fragment_apart, joined
+from cloud.store.statements import Fragment, all_of, fragment, fragment_apart, joined, statement
 
 SETS_AT_MOST = 2000
 """Sets of labels that are tested one by one; 4 ms."""
@@ -40,6 +40,16 @@ WHERE place.namespace = :namespace AND place.labels IN ("""
     _SETS,
     fragment(" SELECT place.labels FROM sets AS place WHERE place.labels IS NOT NULL"),
 )
+_COUNT_SETS = (
+    fragment("SELECT count(*) FROM ("),
+    _SETS,
+    fragment(" SELECT place.labels FROM sets AS place WHERE place.labels IS NOT NULL"),
+)
+_AS_FOUND = fragment(") AS found")
+_ONE_WITHOUT_TEXT = statement(
+    "SELECT 1 FROM node_status WHERE namespace = :namespace AND labels IS NULL LIMIT 1",
+    reads={"node_status"},
+)
 _CLOSE = fragment(")")
 _COUNT_OTHERS = fragment(
     """) + (SELECT count(*) FROM node_status AS place
@@ -61,10 +71,28 @@ def count_by_sets(
     The conditions are *texts* of the text of a set, and *rows* of a row of `node_status`, for nodes
     without such a text. Those on their *status* are of columns of the index: `deploy` only.
     """
-    found = run(_SETS_UP_TO, {**values, "limit": at_most + 1})
-    if int(found[0][0]) > at_most:
+    if _number_of_sets(run, values, at_most) > at_most:
         return None
     more = list(all_of(status))
     others = [_COUNT_OTHERS, *all_of(rows), *more]
     statement = joined(*_COUNT_IN_SETS, *all_of(texts), _CLOSE, *more, *others, _CLOSE)
     return int(run(statement, values)[0][0])
+
+
+def have_all(
+    run: Run, values: Parameters, texts: Sequence[Fragment], *, at_most: int = SETS_AT_MOST
+) -> bool:
+    """Return whether all nodes satisfy conditions on the *texts* of their sets of labels.
+
+    False, too, where the sets do not show it: there are more than *at_most*, or one has no text.
+    """
+    sets = _number_of_sets(run, values, at_most)
+    if sets > at_most:
+        return False
+    found = run(joined(*_COUNT_SETS, *all_of(texts), _AS_FOUND), values)
+    return int(found[0][0]) == sets and not run(_ONE_WITHOUT_TEXT, values)
+
+
+def _number_of_sets(run: Run, values: Parameters, at_most: int) -> int:
+    """How many sets there are; one more than *at_most* stands for more."""
+    return int(run(_SETS_UP_TO, {**values, "limit": at_most + 1})[0][0])

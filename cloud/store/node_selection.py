@@ -163,6 +163,8 @@ class NodeSelection(Selection):
             counted = self._count_by_sets(self._labels, self._status)
             if counted is not None:
                 return counted
+        elif self._labels and self._have_all_labels():
+            self._labels = []  # a condition that all satisfy takes a third of the time
         if self._is_of_deploys or not first:
             return self._count_all(self._status)
         name, created = first[-1]

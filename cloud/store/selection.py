@@ -18,7 +18,7 @@ from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
-from cloud.store.label_sets import SETS_AT_MOST, count_by_sets
+from cloud.store.label_sets import SETS_AT_MOST, count_by_sets, have_all
 from cloud.store.label_text import has_in_text, text_test
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
@@ -183,13 +183,9 @@ class Selection:
 
         None where there are too many sets of labels, or a term has no condition on their text.
         """
-        texts: list[Fragment] = []
-        for term in (*self._positive, *self._negative):
-            is_negative = term.operator in _OPPOSITES
-            test = text_test(opposite(term) if is_negative else term, self._values)
-            if test is None:
-                return None
-            texts.append(joined(_NOT, test) if is_negative else test)
+        texts = self._text_tests()
+        if texts is None:
+            return None
         return count_by_sets(
             self._run,
             self._values,
@@ -198,6 +194,24 @@ class Selection:
             status=status,
             at_most=self._sets_at_most,
         )
+
+    def _have_all_labels(self) -> bool:
+        """Whether all nodes satisfy all terms, where their sets of labels show it."""
+        texts = self._text_tests()
+        return texts is not None and have_all(
+            self._run, self._values, texts, at_most=self._sets_at_most
+        )
+
+    def _text_tests(self) -> Sequence[Fragment] | None:
+        """Conditions of all terms on the text of labels; None where a term has none."""
+        texts: list[Fragment] = []
+        for term in (*self._positive, *self._negative):
+            is_negative = term.operator in _OPPOSITES
+            test = text_test(opposite(term) if is_negative else term, self._values)
+            if test is None:
+                return None
+            texts.append(joined(_NOT, test) if is_negative else test)
+        return texts
 
     def _count(self, positive: Sequence[Term], negative: Sequence[Term]) -> int:
         among = self._among(self._rarest(positive), positive, negative)

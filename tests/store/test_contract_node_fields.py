@@ -242,7 +242,9 @@ async def test_the_way_of_a_statement_changes_nothing_of_what_it_finds(tmp_path:
     async with open_store(tmp_path) as store:
         await store.write(plant)
     with closing(sqlite3.connect(tmp_path / "edgesync.db")) as connection:
-        for text, selector, few in itertools.product(CASES, ("", "role=gateway"), (0, 2, 99)):
+        for text, selector, few in itertools.product(
+            CASES, ("", "role=gateway", "role!=nothing"), (0, 2, 99)
+        ):
             chosen = [
                 name
                 for name in CASES[text]
