@@ -16,7 +16,7 @@ class HubLimits:
     one of the address that has the most, else it is not accepted until one of them is through."""
     max_connecting_per_address: int = 512
     """The same of one address (IPv6: of one /64); where none is stalled one more is closed."""
-    handshakes_per_second: int = 400
+    handshakes_per_second: int = 600
     """TLS handshakes begun; the others wait. A turn of the event loop begins one at most, so that
     fewer begin where one core cannot carry as many: each takes 2 to 4 ms (measured)."""
     handshake_timeout: timedelta = timedelta(seconds=10)

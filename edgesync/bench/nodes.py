@@ -218,7 +218,11 @@ class NodeFleet:
                         await self._connected(lambda: node, number, port)
                         is_first = False
                         settled = self._connecting[node] = loop.create_future()
-                        await asyncio.wait((settled, node.lost), timeout=_SETTLE_SECONDS)
+                        await asyncio.wait(
+                            (settled, node.lost),
+                            timeout=_SETTLE_SECONDS,
+                            return_when=asyncio.FIRST_COMPLETED,
+                        )
                 else:
                     await self._connected(lambda: node, number, port)
                 began = loop.time()
