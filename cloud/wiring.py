@@ -234,6 +234,7 @@ def all_jobs(
         throttle=_node_throttle(settings) if hub.client else None,
         on_heard=jobs.commands.heard,
         measures=measures,
+        reads_ahead=bool(settings.database),
     )
     kept = settings.deploys_kept
     contexts = (certificates.api, certificates.activation, certificates.nodes)

@@ -2,7 +2,7 @@
 
 All messages of a group are stored together, then each is acknowledged and answered. While a group
 is being stored the next one gathers in the hub, whose bounded queue slows the senders when the
-store is slow. Order is kept for each node.
+store is slow, and may be read (`reads_ahead`). Order is kept for each node.
 """
 
 import asyncio
@@ -96,6 +96,7 @@ class NodeInbox:
         throttle: NodeThrottle | None = None,
         on_heard: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
+        reads_ahead: bool = False,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._hub = hub
@@ -106,6 +107,9 @@ class NodeInbox:
         self._throttle = throttle or NodeThrottle(0, 0)
         # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
+        # Whether a group is read while the one before is stored: of use where the database is
+        # another process; in this one both compete for the interpreter.
+        self._reads_ahead = reads_ahead
         self._pause = pause
         self._desires = PacedDesires(time.monotonic, hub.unread_bytes)
         self._long = LongMessages()
@@ -126,12 +130,21 @@ class NodeInbox:
             tasks.create_task(self._answer_desires(), name="desires")
             tasks.create_task(self._handle_long(), name="long messages")
             tasks.create_task(self._read_secrets(), name="unread secrets")
+            before: asyncio.Task[None] | None = None
             while True:
                 group = await self._hub.receive(GROUP)
                 accepted = [inbound for inbound in group if not self._is_refused(inbound)]
                 quick = [inbound for inbound in accepted if not self._is_put_apart(inbound)]
-                if quick:
+                if not quick:
+                    continue
+                if not self._reads_ahead:
                     await self.handle(quick)
+                    continue
+                now = self._exchange.clock()
+                received = await self._read_group(quick, now)
+                if before is not None:
+                    await before
+                before = tasks.create_task(self._finish(received, now), name="quick messages")
 
     def _is_refused(self, inbound: Inbound) -> bool:
         """Charge *inbound* to its node; where the budget is spent it is dropped, and answered once
@@ -174,13 +187,19 @@ class NodeInbox:
     async def handle(self, group: Sequence[Inbound]) -> None:
         """Carry out *group*, then acknowledge and answer each message."""
         now = self._exchange.clock()
-        received = [
+        await self._finish(await self._read_group(group, now), now)
+
+    async def _read_group(self, group: Sequence[Inbound], now: datetime) -> Sequence[_Received]:
+        return [
             # A long one on a thread: others are served meanwhile.
             await asyncio.to_thread(self._read, inbound, now)
             if len(inbound.payload) >= LONG_BYTES and inbound.channel is not Channel.RENEW
             else self._read(inbound, now)
             for inbound in group
         ]
+
+    async def _finish(self, received: Sequence[_Received], now: datetime) -> None:
+        """Carry out what was read of a group, then acknowledge and answer each message."""
         waiting: Sequence[_Received] = received
         while waiting:
             await self._carry_out([each.request for each in waiting if each.request])
@@ -192,7 +211,7 @@ class NodeInbox:
                 elif not self._is_held(each):
                     self._answer(each, await self._payload_of_desire(each, now))
             waiting = [each for each in waiting if not each.is_settled]
-        lag = time.monotonic() - min(inbound.received for inbound in group)
+        lag = time.monotonic() - min(each.inbound.received for each in received)
         with contained(self._measures, "inbox", "a group"):
             done = [each for each in received if not each.is_held]
             self._measures.group(((each.inbound.channel, each.result) for each in done), lag)

@@ -117,6 +117,27 @@ async def test_others_are_answered_while_a_long_report_is_carried_out(described:
         assert (await hub.answers(4))[3:] == [(NODE, "report", 3)]
 
 
+@pytest.mark.parametrize("reads_ahead", [False, True])
+async def test_a_group_may_be_read_while_the_one_before_is_stored(
+    described: Store, *, reads_ahead: bool
+) -> None:
+    hub, gated = QueueHub(connected={NODE}), GatedStore(described)
+    inbox = NodeInbox(hub, Exchange(gated, lambda: NOW), reads_ahead=reads_ahead)
+    numbers = range(1, 6)
+    async with running(inbox):
+        for number in numbers:
+            hub.arrive(NODE, report(number))
+        async with asyncio.timeout(20 * UNIT):
+            await gated.blocked.wait()
+            while hub.queue.qsize() != (3 if reads_ahead else 4):  # noqa: ASYNC110
+                await asyncio.sleep(0)  # a turn of the loop
+        assert not hub.acked
+        assert not hub.pushed
+        gated.go.set()
+        assert await hub.answers(5) == [(NODE, "report", number) for number in numbers]
+    assert len(hub.acked) == 5
+
+
 def limited(metrics: Metrics) -> float | None:
     labels = {"bound": "node_budget"}
     return metrics.registry.get_sample_value("edgesync_limits_refusals_total", labels)
