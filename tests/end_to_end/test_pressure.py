@@ -412,7 +412,8 @@ def test_half_handshakes_from_several_addresses_keep_no_node_out(
             return time.perf_counter() - began
 
         seconds = asyncio.run(connect())
-        pressure.hold("a node among 1,800 half handshakes", seconds, Bounds())
+        # As many as may wait for their admission have begun: 1,024, of 60 kB each.
+        pressure.hold("a node among 1,800 half handshakes", seconds, Bounds(memory=90 * MIB))
 
 
 class HalfHandshakes:
