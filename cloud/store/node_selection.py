@@ -14,6 +14,7 @@ from cloud.core.field_selectors import FieldTerm
 from cloud.core.listing import Place
 from cloud.core.node_sorting import NodeField, NodeSorting
 from cloud.core.selectors import Selector, Term
+from cloud.store.label_sets import are_of_few_sets, count_by_sets
 from cloud.store.node_conditions import (
     NOT,
     PROBE_END,
@@ -163,14 +164,36 @@ class NodeSelection(Selection):
             counted = self._count_by_sets(self._labels, self._status)
             if counted is not None:
                 return counted
-        elif self._labels and self._have_all_labels():
-            self._labels = []  # a condition that all satisfy takes a third of the time
+        elif self._labels and (excluded := self._count_excluded()) is not None:
+            every = joined(COUNT, AMONG_STATUS, *all_of(self._status))
+            return int(self._run(every, self._values)[0][0]) - excluded
         if self._is_of_deploys or not first:
             return self._count_all(self._status)
         name, created = first[-1]
         statement = joined(COUNT_REST, *self._among_all(self._status), BEYOND)
         where = {"found": len(first), "after": created, "after_name": name}
         return int(self._run(statement, {**self._values, **where})[0][0])
+
+    def _count_excluded(self) -> int | None:
+        """How many satisfy the conditions on their status, but not those on labels.
+
+        None where that may be many, or is not shown by their sets of labels.
+        """
+        tests = self._text_tests()
+        if tests is None:
+            return None
+        texts, rows = (
+            [joined(NOT, all_of_them(conditions))] for conditions in (tests, self._labels)
+        )
+        run, values = self._run, self._values
+        if not are_of_few_sets(run, values, texts, at_most=self._sets_at_most):
+            return None
+        size = count_by_sets(run, values, texts=texts, rows=rows, at_most=self._sets_at_most)
+        if size is None or size > self._few_at_most:
+            return None
+        return count_by_sets(
+            run, values, texts=texts, rows=rows, status=self._status, at_most=self._sets_at_most
+        )
 
     def _count_rest(self, labelled: Callable[[], int]) -> int:
         """How many satisfy all but the conditions on their status."""

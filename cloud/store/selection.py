@@ -18,7 +18,7 @@ from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
-from cloud.store.label_sets import SETS_AT_MOST, count_by_sets, have_all
+from cloud.store.label_sets import SETS_AT_MOST, count_by_sets
 from cloud.store.label_text import has_in_text, text_test
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
@@ -193,13 +193,6 @@ class Selection:
             rows=rows,
             status=status,
             at_most=self._sets_at_most,
-        )
-
-    def _have_all_labels(self) -> bool:
-        """Whether all nodes satisfy all terms, where their sets of labels show it."""
-        texts = self._text_tests()
-        return texts is not None and have_all(
-            self._run, self._values, texts, at_most=self._sets_at_most
         )
 
     def _text_tests(self) -> Sequence[Fragment] | None:

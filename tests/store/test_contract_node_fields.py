@@ -243,7 +243,7 @@ async def test_the_way_of_a_statement_changes_nothing_of_what_it_finds(tmp_path:
         await store.write(plant)
     with closing(sqlite3.connect(tmp_path / "edgesync.db")) as connection:
         for text, selector, few in itertools.product(
-            CASES, ("", "role=gateway", "role!=nothing"), (0, 2, 99)
+            CASES, ("", "role=gateway", "role!=gateway", "role!=nothing"), (0, 2, 5, 99)
         ):
             chosen = [
                 name
