@@ -32,11 +32,17 @@ _SETS_UP_TO = joined(
         postgres="SELECT CAST(:limit AS BIGINT)",
     ),
 )
+# Where conditions are of other columns, SQLite would look through the whole table.
+_AMONG = fragment_apart(
+    sqlite=""" FROM node_status AS place INDEXED BY node_status_by_labels
+WHERE place.namespace = :namespace""",
+    postgres=" FROM node_status AS place WHERE place.namespace = :namespace",
+    reads={"node_status"},
+)
 _COUNT_IN_SETS = (
-    fragment(
-        """SELECT (SELECT count(*) FROM node_status AS place
-WHERE place.namespace = :namespace AND place.labels IN ("""
-    ),
+    fragment("SELECT (SELECT count(*)"),
+    _AMONG,
+    fragment(" AND place.labels IN ("),
     _SETS,
     fragment(" SELECT place.labels FROM sets AS place WHERE place.labels IS NOT NULL"),
 )
@@ -47,9 +53,10 @@ _COUNT_SETS = (
 )
 _AS_FOUND = fragment(") AS found")
 _CLOSE = fragment(")")
-_COUNT_OTHERS = fragment(
-    """) + (SELECT count(*) FROM node_status AS place
-WHERE place.namespace = :namespace AND place.labels IS NULL"""
+_COUNT_OTHERS = (
+    fragment(") + (SELECT count(*)"),
+    _AMONG,
+    fragment(" AND place.labels IS NULL"),
 )
 
 
@@ -71,7 +78,7 @@ def count_by_sets(
     if _number_of_sets(run, values, at_most) > at_most:
         return None
     more = list(all_of(status))
-    others = [_COUNT_OTHERS, *all_of(rows), *more]
+    others = [*_COUNT_OTHERS, *all_of(rows), *more]
     statement = joined(*_COUNT_IN_SETS, *all_of(texts), _CLOSE, *more, *others, _CLOSE)
     return int(run(statement, values)[0][0])
 
