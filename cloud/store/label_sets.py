@@ -60,6 +60,11 @@ _COUNT_OTHERS = (
 )
 
 
+def has_few_sets(run: Run, values: Parameters, at_most: int = SETS_AT_MOST) -> bool:
+    """Return whether there are *at_most* sets, so that they can be tested one by one."""
+    return _number_of_sets(run, values, at_most) <= at_most
+
+
 def count_by_sets(
     run: Run,
     values: Parameters,
@@ -67,16 +72,13 @@ def count_by_sets(
     texts: Sequence[Fragment],
     rows: Sequence[Fragment],
     status: Sequence[Fragment] = (),
-    at_most: int = SETS_AT_MOST,
-) -> int | None:
-    """How many nodes satisfy conditions on their labels; None: there are more sets than *at_most*.
+) -> int:
+    """How many nodes satisfy conditions on their labels, where there are few sets.
 
     The conditions are *texts* of the text of a set, and *rows* of a row of `node_status`, for nodes
     without such a text. Those on their *status* are of the index, which has `deploy`; others look
     each node up.
     """
-    if _number_of_sets(run, values, at_most) > at_most:
-        return None
     more = list(all_of(status))
     others = [*_COUNT_OTHERS, *all_of(rows), *more]
     statement = joined(*_COUNT_IN_SETS, *all_of(texts), _CLOSE, *more, *others, _CLOSE)

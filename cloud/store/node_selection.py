@@ -188,12 +188,9 @@ class NodeSelection(Selection):
         run, values = self._run, self._values
         if not are_of_few_sets(run, values, texts, at_most=self._sets_at_most):
             return None
-        size = count_by_sets(run, values, texts=texts, rows=rows, at_most=self._sets_at_most)
-        if size is None or size > self._few_at_most:
+        if count_by_sets(run, values, texts=texts, rows=rows) > self._few_at_most:
             return None
-        return count_by_sets(
-            run, values, texts=texts, rows=rows, status=self._status, at_most=self._sets_at_most
-        )
+        return count_by_sets(run, values, texts=texts, rows=rows, status=self._status)
 
     def _count_rest(self, labelled: Callable[[], int]) -> int:
         """How many satisfy all but the conditions on their status."""

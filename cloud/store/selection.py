@@ -18,7 +18,7 @@ from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
-from cloud.store.label_sets import SETS_AT_MOST, count_by_sets
+from cloud.store.label_sets import SETS_AT_MOST, count_by_sets, has_few_sets
 from cloud.store.label_text import has_in_text, text_test
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
@@ -184,16 +184,9 @@ class Selection:
         None where there are too many sets of labels, or a term has no condition on their text.
         """
         texts = self._text_tests()
-        if texts is None:
+        if texts is None or not has_few_sets(self._run, self._values, self._sets_at_most):
             return None
-        return count_by_sets(
-            self._run,
-            self._values,
-            texts=texts,
-            rows=rows,
-            status=status,
-            at_most=self._sets_at_most,
-        )
+        return count_by_sets(self._run, self._values, texts=texts, rows=rows, status=status)
 
     def _text_tests(self) -> Sequence[Fragment] | None:
         """Conditions of all terms on the text of labels; None where a term has none."""
