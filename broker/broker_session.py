@@ -8,6 +8,7 @@ from broker import mqtt5
 from broker.client_connection import BrokerAddress, ClientConnection, Deliver, connect
 from broker.errors import BrokerRefused
 from broker.limits import ClientLimits
+from broker.reconnecting import keep_connecting
 from broker.topics import FROM_NODE, shared_filter
 
 logger = logging.getLogger(__name__)
@@ -93,15 +94,7 @@ class BrokerSession:
 
     async def run(self) -> None:
         """Connect, again and again until cancelled; the broker then keeps the session."""
-        pause = least = self._limits.reconnect_least.total_seconds()
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            await self._attend()
-            if loop.time() - began > pause:
-                pause = least
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, self._limits.reconnect_most.total_seconds())
+        await keep_connecting(self._attend, self._limits)
 
     async def _attend(self) -> None:
         """One connection, from its beginning to its end."""

@@ -36,6 +36,7 @@ from broker.nats_admission import (
 )
 from broker.nats_credentials import NatsCredentials
 from broker.nats_files import ACCOUNT, AUTHORIZATION_SECONDS, SYSTEM_USER
+from broker.reconnecting import keep_connecting
 from broker.task_group import BlockTaskGroup
 from broker.topics import FROM_NODE, SHARE, Channel
 
@@ -173,16 +174,10 @@ class NatsHub:
 
     async def run(self) -> None:
         """Connect, again and again until cancelled, to one after the other of the cluster."""
-        pause = least = self._limits.reconnect_least.total_seconds()
-        loop = asyncio.get_running_loop()
-        while True:
-            began = loop.time()
-            await self._attend()
-            if loop.time() - began > pause:
-                pause = least
-            await asyncio.sleep(pause)
-            if self._place % len(self._address.places) == 0:  # all were tried
-                pause = min(2 * pause, self._limits.reconnect_most.total_seconds())
+        places = len(self._address.places)
+        await keep_connecting(
+            self._attend, self._limits, are_all_tried=lambda: self._place % places == 0
+        )
 
     def close(self) -> None:
         """Let `receive` give out what the hub holds and then raise HubClosed."""
