@@ -62,9 +62,9 @@ def test_every_count_of_the_overview_leads_to_its_list(tab: Tab, failing: MqttNo
     page = tab.page
     tab.go("/")
     page.get_by_role("region", name="Nodes").get_by_role("link", name="never seen").click()
-    expect(page.get_by_label("State", exact=True)).to_have_value("never")
+    expect(page.get_by_role("combobox", name="State")).to_have_value("never")
     expect(page.get_by_text(f"{MANY} nodes, page 1")).to_be_visible()
-    page.get_by_label("State", exact=True).select_option("")
+    page.get_by_role("combobox", name="State").select_option("")
     page.get_by_label("Apps").select_option("failed")
     expect(page.get_by_role("link", name="finding-1")).to_be_visible()
     expect(page.get_by_text("1 node", exact=True)).to_be_visible()

@@ -143,7 +143,7 @@ def test_a_count_of_a_namespace_leads_to_its_list(tab: Tab, fleet: DashboardFlee
         expect(row.get_by_role("cell")).to_have_text(["1", "0", "0", "0", "1", "0", "0"])
         row.get_by_role("link", name="1").nth(1).click()
         expect(page.get_by_role("heading", name="Nodes")).to_be_visible()
-        expect(page.get_by_label("State", exact=True)).to_have_value("never")
+        expect(page.get_by_role("combobox", name="State")).to_have_value("never")
         expect(page.get_by_role("rowheader", name="annex-1")).to_be_visible()
         field = page.get_by_role("combobox", name="Namespace")
         expect(field).to_have_value("annex")
