@@ -20,7 +20,6 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ class ForkedProcess:
         command = _ForkRequest(
             self.args[1:], *files, environment, os.getcwd(), standard_input, module
         )
-        self._parent = _parent(tree or _ROOT)
+        self._parent = _running_parent(tree or _ROOT)
         self.pid: int = self._parent.ask(asdict(command))
         # The number stays that of this process until its status is asked for.
         self._handle = os.pidfd_open(self.pid)
@@ -151,6 +150,10 @@ def run_edgesync(
         )
 
 
+class ForkServerEnded(Exception):
+    """The process that forks ended, so that its answer, and the status of its forks, is lost."""
+
+
 class _Parent:
     """The process that forks; it is asked over a socket, and ends with it."""
 
@@ -166,12 +169,20 @@ class _Parent:
             )
         atexit.register(self._close)
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def ask(self, question: object) -> int:
         """The number of the process of a command, or the status of a process by its number."""
         with self._lock:
-            self._socket.send(json.dumps(question).encode())
-            answer = self._socket.recv(_MESSAGE_BYTES)
-        assert answer, "the process that forks has ended"
+            try:
+                self._socket.send(json.dumps(question).encode())
+                answer = self._socket.recv(_MESSAGE_BYTES)
+            except ConnectionError as error:
+                raise ForkServerEnded from error
+        if not answer:
+            raise ForkServerEnded
         return int(answer)
 
     def _close(self) -> None:
@@ -181,9 +192,17 @@ class _Parent:
         self._process.kill()
 
 
-@cache
-def _parent(tree: Path) -> _Parent:
-    return _Parent(tree)
+_parents: dict[Path, _Parent] = {}
+_starting = threading.Lock()
+
+
+def _running_parent(tree: Path) -> _Parent:
+    """The process that forks from the source in *tree*; another one if it has ended."""
+    with _starting:
+        parent = _parents.get(tree)
+        if parent is None or parent.has_ended:
+            parent = _parents[tree] = _Parent(tree)
+        return parent
 
 
 def serve_forks(descriptor: int, tree: str) -> None:
