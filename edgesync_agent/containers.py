@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence, TypeVar
 
 from edgesync_agent import container_spec as naming
 from edgesync_agent.abilities import (
@@ -41,7 +41,7 @@ from edgesync_agent.spec import AppDefinition, ProbeDefinition, VolumeDefinition
 
 LOG_BEAT = 1.0  # seconds after which who follows a log is given a chance to end
 CHANGE_SECONDS = 60.0  # for an engine to create, start or remove a container
-INSPECT_ATTEMPTS, INSPECT_PAUSE = 4, 0.1  # seconds, while a container changes its state
+LOOK_ATTEMPTS, LOOK_PAUSE = 4, 0.1  # seconds, while a container changes its state
 OUTPUT_LIMIT = 65536  # bytes of a check's output that are read
 FILE_TYPES = {
     "Directory": os.path.isdir,
@@ -50,6 +50,8 @@ FILE_TYPES = {
     "CharDevice": os.path.exists,
     "BlockDevice": os.path.exists,
 }
+
+T = TypeVar("T")
 
 
 class Containers:
@@ -81,7 +83,7 @@ class Containers:
         query = {"all": True, "filters": {"label": [f"{naming.NODE}={self.node}"]}}
         found = []
         networks = {}
-        for one in self.engine.call("GET", "/containers/json", query=query) or ():
+        for one in _looked(lambda: self.engine.call("GET", "/containers/json", query=query)) or ():
             seen = self._inspect(str(one["Id"]))
             instance = instance_of(seen) if seen else None
             if instance is not None:
@@ -91,21 +93,17 @@ class Containers:
         return found
 
     def _inspect(self, key: str) -> dict[str, Any]:
-        """The engine's record of a container; empty for one that has gone.
+        """The engine's record of a container; empty for one that has gone."""
 
-        Podman answers 500 while a container ends or is removed, with what it did not find; a moment
-        later it describes the container, or reports that there is none.
-        """
-        for attempt in range(INSPECT_ATTEMPTS):
+        def look() -> dict[str, Any]:
             try:
                 return self.engine.call("GET", f"/containers/{key}/json", allow=(404,)) or {}
             except EngineRefusal as error:
                 if "no such container" in str(error):
                     return {}
-                if error.status < 500 or attempt == INSPECT_ATTEMPTS - 1:
-                    raise
-            time.sleep(INSPECT_PAUSE)
-        return {}
+                raise
+
+        return _looked(look)
 
     def missing(self, app: AppDefinition) -> Sequence[str]:
         """Images that are not here."""
@@ -380,3 +378,19 @@ def _provide_host_path(volume: VolumeDefinition) -> None:
         raise RuntimeFailure(
             FailureReason.START, f"hostPath {path} is no {kind or 'path'} of the node"
         )
+
+
+def _looked(look: Callable[[], T]) -> T:
+    """What *look* returns.
+
+    Podman answers 500 while a container ends or is removed, also where it lists all, with what it
+    did not find; a moment later it describes the container, or reports that there is none.
+    """
+    for _ in range(LOOK_ATTEMPTS - 1):
+        try:
+            return look()
+        except EngineRefusal as error:
+            if error.status < 500:
+                raise
+        time.sleep(LOOK_PAUSE)
+    return look()
