@@ -11,8 +11,7 @@ serve: $(VENV)/.run
 	$(BIN)/edgesync serve $(ARGS)
 
 test: $(VENV)/.dev
-	scripts/check
-	scripts/test $(ARGS)
+	scripts/test --check $(ARGS)
 
 test-fast: $(VENV)/.dev
 	scripts/test-fast $(ARGS)
