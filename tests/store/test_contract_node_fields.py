@@ -23,11 +23,10 @@ from cloud.core.report import Order, read_report
 from cloud.core.running import RunningApp
 from cloud.core.selectors import matches, parse_selector
 from cloud.store.node_selection import NodeSelection
-from cloud.store.rows import Parameters, Row
-from cloud.store.statements import Statement
 from cloud.store.transaction import Store, Transaction
 from tests.builders import open_store
 from tests.store.conftest import NOW
+from tests.store.on_file import OnFile
 
 SECOND = timedelta(seconds=1)
 WEB = App("default", "web", AppSpec(selector="role=gateway"), "2", NOW, NOW)
@@ -221,20 +220,6 @@ async def test_nodes_with_many_labels_are_selected_with_a_field_too(store: Store
         lambda tx: tx.put_node(Node("default", "none", NodeSpec({"rack": "11"}), NOW, NOW))
     )
     assert await store.read(listed("status.state=never", "rack>9")) == ["many", "none"]
-
-
-class OnFile:
-    """A `Run` on a connection of SQLite."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
-        return self._connection.execute(statement.sqlite, parameters).fetchall()
-
-    def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
-        for row in rows:
-            self(statement, row)
 
 
 async def test_the_way_of_a_statement_changes_nothing_of_what_it_finds(tmp_path: Path) -> None:

@@ -1,26 +1,36 @@
 """What every store promises of the order of lists of nodes, and of the lines about them."""
 
+import itertools
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from cloud.core.listing import ListOptions, Page
 from cloud.core.node import Node, NodeSpec
-from cloud.core.node_sorting import NodeField
+from cloud.core.node_sorting import NodeField, parse_sorting
 from cloud.core.node_summary import NodeFigures
 from cloud.core.readiness import ReportCadence
 from cloud.core.report import Order, read_report
 from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import Invalid
+from cloud.store.node_conditions import moments_of_states
+from cloud.store.node_order import first_by_sample, in_order
+from cloud.store.rows import Parameters
+from cloud.store.selection import AMONG_STATUS
 from cloud.store.transaction import Store, Transaction
+from tests.builders import open_store
 from tests.store.conftest import NOW, node
+from tests.store.on_file import OnFile
 
 SECOND = timedelta(seconds=1)
-MANY = 600
-"""Nodes of which a page takes a sample."""
+MANY = 800
+"""Nodes of which a page takes a sample: each fourth."""
 
 HOST = {"address": "10.0.0.7", "osImage": "Debian 13"}
 
@@ -129,6 +139,21 @@ async def test_first_pages_of_many_are_found_by_a_sample(store: Store) -> None:
         for sort in (field, f"-{field}"):
             for fields in ("", "metadata.name!=n7,status.state=online"):
                 await store.read(partial(beginning, sort=sort, field_selector=fields))
+
+
+async def test_nodes_of_the_first_state_are_looked_for_among_some(tmp_path: Path) -> None:
+    """A page that is not full is found by looking at all."""
+    async with open_store(tmp_path) as store:
+        await store.write(plant_many)
+    with closing(sqlite3.connect(tmp_path / "edgesync.db")) as connection:
+        run = OnFile(connection)
+        for sort, met in itertools.product(("state", "-state"), (10, 25, MANY, 10 * MANY)):
+            values: Parameters = {"namespace": "default", **moments_of_states(NOW)}
+            among, sorting = [AMONG_STATUS], parse_sorting(sort)
+            everything = in_order(run, among, values, None, MANY, sorting)
+            found, _ = first_by_sample(run, among, values, None, 30, sorting, met=met)
+            assert list(found) == everything[: len(found)]
+            assert (len(found) == 30) == (met >= MANY), (sort, met)
 
 
 async def test_another_order_is_refused_with_the_nearest(store: Store) -> None:
