@@ -106,7 +106,10 @@ SORTS = (
 )
 """Orders of lists of nodes with a line about each, and their fields and labels."""
 
-_AWAY = timedelta(hours=1)
+_INTERVAL = timedelta(hours=1)
+"""Time between two reports of a node: none goes offline while the calls are made."""
+
+_AWAY = timedelta(days=1)
 _DAYS = 90
 
 Call = Callable[[], Awaitable[object]]
@@ -280,7 +283,8 @@ class ApiBench:
                 content |= {"appstats": stats}
                 now = datetime.now(UTC) - (_AWAY if number % 20 == 5 else timedelta())
                 node = f"{NAMESPACE}.n{number}"
-                receive_report(tx, node, read_report(content, Order()), "json", now=now)
+                given = read_report(content, Order())
+                receive_report(tx, node, given, "json", now=now, interval=_INTERVAL)
                 ends = now + timedelta(days=number % _DAYS)
                 tx.put_certificate(NodeCertificate(number + 1, node, now, ends, None, "key"))
 
