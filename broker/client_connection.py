@@ -10,7 +10,6 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -72,13 +71,13 @@ async def connect(
         max_packet_bytes=limits.max_packet_bytes,
         clean_start=clean_start,
     )
+    connection = ClientConnection(greeting, limits, deliver, on_full)
     async with asyncio.timeout(_CONNECT_SECONDS):
-        connection = await _opened(
-            broker, partial(ClientConnection, greeting, limits, deliver, on_full)
-        )
         try:
+            await _open(broker, connection)
             reason = await connection.answered
         except BaseException:
+            # Cancelled, uvloop closes the socket alone: TLS would go on to write there.
             connection.abort()
             raise
     if reason is None:
@@ -89,21 +88,18 @@ async def connect(
     return connection
 
 
-async def _opened(
-    broker: BrokerAddress, make: Callable[[], "ClientConnection"]
-) -> "ClientConnection":
+async def _open(broker: BrokerAddress, connection: "ClientConnection") -> None:
     loop = asyncio.get_running_loop()
     if broker.socket is not None:
-        _, connection = await loop.create_unix_connection(make, str(broker.socket))
-        return connection
-    _, connection = await loop.create_connection(
-        make,
+        await loop.create_unix_connection(lambda: connection, str(broker.socket))
+        return
+    await loop.create_connection(
+        lambda: connection,
         broker.host,
         broker.port,
         ssl=broker.tls,
         server_hostname=broker.host if broker.tls else None,
     )
-    return connection
 
 
 class ClientConnection(asyncio.Protocol):

@@ -1,6 +1,7 @@
 """The hub on a broker that stands by itself, where it promises more than every hub does."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto
 from tests.broker.node import DEADLINE, HubNode, until
+from tests.deadlines import SLOWNESS
 
 pytestmark = NEEDS_MOSQUITTO
 
@@ -221,6 +223,26 @@ async def test_a_closed_hub_gives_out_what_it_holds_and_ends(
     with pytest.raises(HubClosed):
         await hub.receive(10)
     hub.disconnect(NODE)
+
+
+async def test_a_connection_that_is_cancelled_while_it_is_opened_writes_no_more(
+    mosquitto: Mosquitto,
+) -> None:
+    broker = replace(mosquitto.broker("s1"), host="127.0.0.1")  # found without a thread
+    for turns in range(12):
+        opening = asyncio.create_task(
+            connect_broker(broker, "s1", ClientLimits(), deliver=lambda *_: True)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        # A turn of the loop in which the broker answers what was sent before.
+        time.sleep(0.02 * SLOWNESS)  # noqa: ASYNC251
+        opening.cancel()
+        # What is written all the same fails in a callback, and with that this test.
+        await asyncio.wait([opening], timeout=DEADLINE)
+        assert opening.done()
+        if not opening.cancelled():
+            opening.result().abort()  # it was there before
 
 
 async def test_a_foreign_server_is_refused(
