@@ -5,10 +5,11 @@ looks at the clock of each stage a connection goes through, and writes answers n
 are read (docs/decisions/0026). The scope of each request has the certificate of the peer.
 """
 
+import asyncio
 import enum
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 from starlette.datastructures import Headers
@@ -105,6 +106,39 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+class _JoinedWrites:
+    """The transport for an answer: what is held back is written with what follows it."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._held: bytes | None = None
+
+    def hold(self) -> None:
+        """Hold back what is written next, until more is written or `flush` is called."""
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        """Write *data*, or hold it back."""
+        if self._held is None:
+            self._transport.write(data)
+        elif self._held:
+            data, self._held = self._held + data, None
+            self._transport.write(data)
+        else:
+            self._held = data
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self.flush()
+        self._transport.close()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; `check` is called now and then, and ends it when it is too slow."""
 
@@ -182,6 +216,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing.begin_body(self.headers)
         self._enter(Stage.ANSWER if self._framing.is_between else Stage.BODY)
         super().on_headers_complete()
+        self._answer = _JoinedWrites(self.transport)
+        self.cycle.transport = cast(asyncio.Transport, self._answer)
         self.headers = []  # what comes in a trailer is no header: RFC 9110, 6.5.1
 
     def on_message_complete(self) -> None:
@@ -388,6 +424,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if len(body) > PIECE_BYTES:
                 is_refused = not self._hold_answer(len(body)) or is_refused
             if start is not None:
+                answer.hold()
                 await (self._send_unavailable(send) if is_refused else send(start))
                 start = None
             if is_refused:
@@ -396,7 +433,9 @@ class BoundedProtocol(HttpToolsProtocol):
                 await send(message)
             else:
                 await self._send_pieces(message, body, send)
+            answer.flush()
 
+        answer = self._answer
         await self._inner_app(scope, receive, send_in_pieces)
 
     async def _send_pieces(self, message: Message, body: bytes, send: Send) -> None:

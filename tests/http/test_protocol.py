@@ -81,6 +81,37 @@ async def test_large_answers_and_requests_arrive_whole(
         assert (await http.post("/echo", content=chunks())).content == LARGE
 
 
+async def test_a_small_answer_is_one_record(authority: HubAuthority) -> None:
+    """Head and body are written at once; `recv` returns no more than one record of TLS."""
+    server = authority.server_context()
+    server.verify_mode = ssl.CERT_NONE
+    client = authority.client_context(None)
+    async with serving(APP, server) as url:
+        port = httpx.URL(url).port
+
+        def ask() -> list[bytes]:
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=20 * UNIT) as plain,
+                client.wrap_socket(plain, server_hostname="localhost") as asking,
+            ):
+                answers = []
+                for head in (
+                    b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nsmall",
+                    b"HEAD /whole HTTP/1.1\r\nhost: x\r\n\r\n",
+                    b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n",
+                ):
+                    asking.sendall(head)
+                    answers.append(asking.recv(65536))
+                return answers
+
+        echoed, head, nothing = await asyncio.to_thread(ask)
+    assert echoed.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert echoed.endswith(b"\r\n\r\nsmall")
+    assert head.endswith(b"\r\n\r\n")
+    assert nothing.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert nothing.endswith(b"\r\n\r\nNot Found")
+
+
 @contextlib.asynccontextmanager
 async def served(limits: ConnectionLimits, counted: LimitRefusals) -> AsyncIterator[str]:
     """The application on a port with these limits."""
