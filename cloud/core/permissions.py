@@ -71,7 +71,7 @@ class Permission:
         return (
             self.verb in (ANY, other.verb)
             and self.kind in (ANY, other.kind)
-            and fnmatchcase(other.name, self.name)
+            and (self.name == ANY or fnmatchcase(other.name, self.name))
         )
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """API tokens: their roles, namespaces and lifetime; and who calls the API."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -134,7 +134,7 @@ class Caller:
         Empty for all nodes, and where nothing is *needed*. Forbidden without any of them for the
         thing *name*.
         """
-        own = [replace(one, name=name) for one in needed]
+        own = [Permission(one.verb, one.kind, name) for one in needed]
         if not own:
             return ""
         found = frozenset[str]().union(*(self.reach(one, namespace) for one in own))
