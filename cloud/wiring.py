@@ -306,7 +306,9 @@ def rest_services(
         new_token=new_token,
         version=base.version,
         default_namespace=settings.namespace,
-        authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
+        authenticator=Authenticator(
+            admin_digest, store, now_utc, limits, base.refusals, store.revision
+        ),
         sessions=Sessions(sealer.session_key),
         local_sign_in=LocalSignIn(
             store,

@@ -105,11 +105,16 @@ def built_in_permissions(role: Role) -> Sequence[Permission]:
     return _built_in(role, tuple(KINDS))
 
 
+def has_built_in(role: Role, needed: Permission) -> bool:
+    """Return whether a built-in role has the permission *needed*: of all names or of none."""
+    return role is Role.ADMIN or Permission(needed.verb, needed.kind) in _built_in_set(
+        role, tuple(KINDS)
+    )
+
+
 def least_role(needed: Permission) -> Role:
     """The least built-in role that has the permission *needed*."""
-    return next(
-        role for role in Role if any(own.includes(needed) for own in built_in_permissions(role))
-    )
+    return next(role for role in Role if has_built_in(role, needed))
 
 
 @functools.cache
@@ -126,6 +131,11 @@ def _built_in(role: Role, kinds: tuple[ResourceKind, ...]) -> Sequence[Permissio
     if role is Role.ADMIN:
         return (Permission(ANY, ANY),)
     return tuple(one for one, least in _known(kinds).items() if role.includes(least))
+
+
+@functools.cache
+def _built_in_set(role: Role, kinds: tuple[ResourceKind, ...]) -> frozenset[Permission]:
+    return frozenset(_built_in(role, kinds))
 
 
 def _verbs(kind: ResourceKind) -> Iterator[tuple[str, Role]]:

@@ -9,7 +9,7 @@ from cloud.core.audit import ADMINISTRATOR, Actor, ActorKind
 from cloud.core.grants import BUILT_IN, Grant, merged_selectors, parse_grants
 from cloud.core.grants import Grants as Grants
 from cloud.core.names import check_namespace
-from cloud.core.permissions import Permission, built_in_permissions
+from cloud.core.permissions import Permission, has_built_in
 from cloud.core.roles import Role as Role
 from cloud.core.selectors import parse_selector
 from cloud.errors import Forbidden
@@ -118,7 +118,7 @@ class Caller:
         return frozenset(
             grant.nodes
             for place, grant in self._grants_in(namespace)
-            if any(own.includes(needed) for own in self._permissions(place, grant.role))
+            if self._has(place, grant.role, needed)
         )
 
     def check(self, needed: Permission, namespace: str) -> None:
@@ -185,10 +185,10 @@ class Caller:
             for grant in parse_grants(self.grants[place]) if place in self.grants else ():
                 yield place, grant
 
-    def _permissions(self, place: str, role: str) -> Sequence[Permission]:
+    def _has(self, place: str, role: str, needed: Permission) -> bool:
         if role in BUILT_IN:
-            return built_in_permissions(Role(role))
-        return self.roles.get((place, role), ())
+            return has_built_in(Role(role), needed)
+        return any(own.includes(needed) for own in self.roles.get((place, role), ()))
 
     @property
     def _what(self) -> str:

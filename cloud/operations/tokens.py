@@ -148,7 +148,11 @@ def revoke_token(tx: Transaction, namespace: str, name: str) -> None:
 def valid_token(tx: Transaction, secret: str, *, now: datetime) -> ApiToken:
     """The token that *secret* is; Denied, without a reason, if it is not valid (any more)."""
     digest = digest_of(secret)
-    token = tx.api_token(digest)
+    return valid(tx.api_token(digest), digest, now=now)
+
+
+def valid(token: ApiToken | None, digest: str, *, now: datetime) -> ApiToken:
+    """Return the *token*, found by the *digest* of a secret; Denied, without a reason, as above."""
     if token is None or not token.is_valid(now, digest):
         raise Denied("the token is not valid")
     return token

@@ -3,8 +3,10 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -19,13 +21,16 @@ from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, request_id
 from cloud.operations.admin_access import is_admin_token
 from cloud.operations.custom_roles import CustomRoles, custom_roles_of
-from cloud.operations.tokens import record_use, valid_token
+from cloud.operations.tokens import record_use, valid
 from cloud.operations.user_sessions import record_session_use, valid_session
 from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 
 _ADMINISTRATOR = Caller({EVERYWHERE: Role.ADMIN})
+
+_REMEMBERED = 1024
+"""Tokens that are remembered at most, also such as are not valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,24 @@ NO_LIMITS = CallLimits()
 """No rate limits."""
 
 
+class _KnownToken(NamedTuple):
+    """What the store has about a token, valid or not."""
+
+    is_admin: bool
+    token: ApiToken | None = None
+    roles: CustomRoles = MappingProxyType({})
+
+
+def _unknown_revision() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Looks up the token of each call, so that a revoked one is refused from then on."""
+    """Looks up the token of each call, so that a revoked one is refused from then on.
+
+    What was found is used again while the *revision* of the store is the same.
+    """
 
     # SHA-256 of the administrator's token in the file of this server; empty where there is none.
     admin_digest: str
@@ -50,6 +70,9 @@ class Authenticator:
     clock: Callable[[], datetime]
     limits: CallLimits
     refusals: RefusalLog
+    revision: Callable[[], int | None] = _unknown_revision
+    # By digest, with the revision that was read before.
+    _known: dict[str, tuple[int, _KnownToken]] = field(default_factory=dict, repr=False)
 
     async def caller(self, token: str, session: str = "") -> Caller:
         """The caller with *token*; Denied if it is not valid, TooManyRequests over the rate limit.
@@ -83,15 +106,10 @@ class Authenticator:
                 raise Denied("the session has ended, sign in again")
         if token.startswith(SECRET_PREFIX):
             return await self._caller_of_session(token)
-        now, own = self.clock(), self.admin_digest
-        both = await self.store.read_short(
-            lambda tx: (
-                None if is_admin_token(tx, token, own) else _token_and_roles(tx, token, now=now)
-            )
-        )
-        if both is None:
+        now, known = self.clock(), await self._known_token(token)
+        if known.is_admin:
             return _ADMINISTRATOR
-        found, roles = both
+        found, roles = valid(known.token, digest_of(token), now=now), known.roles
         if found.is_use_due(now):
             try:
                 await self.store.write(lambda tx: record_use(tx, token, now=now))
@@ -101,6 +119,19 @@ class Authenticator:
         actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
         grants = {found.namespace: str(found.grant)}
         return Caller(grants, actor, roles=roles, scopes=found.scopes)
+
+    async def _known_token(self, token: str) -> _KnownToken:
+        digest, revision = digest_of(token), self.revision()
+        if (kept := self._known.get(digest)) is not None and kept[0] == revision:
+            return kept[1]
+        found = await self.store.read_short(
+            lambda tx: _token_and_roles(tx, token, digest, self.admin_digest)
+        )
+        if revision is not None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[digest] = revision, found
+        return found
 
     async def _caller_of_session(self, secret: str) -> Caller:
         now = self.clock()
@@ -144,8 +175,11 @@ class Authenticator:
         )
 
 
-def _token_and_roles(
-    tx: Transaction, secret: str, *, now: datetime
-) -> tuple[ApiToken, CustomRoles]:
-    token = valid_token(tx, secret, now=now)
-    return token, custom_roles_of(tx, {token.namespace: str(token.grant)})
+def _token_and_roles(tx: Transaction, secret: str, digest: str, own: str) -> _KnownToken:
+    if is_admin_token(tx, secret, own):
+        return _KnownToken(is_admin=True)
+    token = tx.api_token(digest)
+    if token is None:
+        return _KnownToken(is_admin=False)
+    roles = custom_roles_of(tx, {token.namespace: str(token.grant)})
+    return _KnownToken(is_admin=False, token=token, roles=roles)

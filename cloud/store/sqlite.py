@@ -64,6 +64,10 @@ class SqliteStore(ThreadedStore):
         # Held while the store is opened; None before and after.
         self._ownership: Ownership | None = None
 
+    def revision(self) -> int | None:
+        """As in `NotifyingStore`."""
+        return self._written
+
     def _prepare(self) -> None:
         try:
             _make_private_file(self._path)

@@ -90,6 +90,8 @@ class ThreadedStore(ABC):
         )
         self._reading = _Pool(readers, "store-reader")
         self._short_reader = short_reader
+        # Transactions that may have changed something, each counted once it has ended.
+        self._written = 0
         # What came of the transactions that may write.
         self.outcomes = WriteOutcomes()
         # Set after the commit of a transaction that marked nodes as pending.
@@ -133,6 +135,10 @@ class ThreadedStore(ABC):
                 # Something has locked the database, or it has trouble: a thread may wait for it.
                 pass
         return await self.read(work)
+
+    def revision(self) -> int | None:
+        """As in `NotifyingStore`."""
+        return None
 
     async def wait_for_pending(self) -> None:
         """As in `NotifyingStore`; at once after opening a database that has such nodes."""
@@ -216,6 +222,8 @@ class ThreadedStore(ABC):
         except Unavailable as error:
             self.outcomes.record(error.reason)
             raise
+        finally:
+            self._written += 1
         self.outcomes.record()
         tx.remember()
         if tx.marked_pending:

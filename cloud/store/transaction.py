@@ -156,6 +156,13 @@ class NotifyingStore(Store, Protocol):
     outcomes: WriteOutcomes
     """The outcome of the transactions that may write."""
 
+    def revision(self) -> int | None:
+        """Another number after each change, once that is acknowledged.
+
+        None where other servers change things too.
+        """
+        ...
+
     async def wait_for_pending(self) -> None:
         """Return when nodes may have been marked as pending since the last call."""
         ...

@@ -19,13 +19,13 @@ from cloud.rest.sessions import Sessions
 from cloud.rest.sign_in.command_line import CommandLineSignIn
 from cloud.rest.sign_in.local import LocalSignIn
 from cloud.rest.sign_in.passwords import Passwords
-from cloud.store.transaction import Store
+from cloud.store.transaction import NotifyingStore
 
 NAMESPACE = "default"
 TOKEN = "the token of the benchmark"  # noqa: S105
 
 
-def services_of(store: Store, feed: EventFeed) -> Services:
+def services_of(store: NotifyingStore, feed: EventFeed) -> Services:
     """An API server without nodes that are connected and without limits."""
 
     def clock() -> datetime:
@@ -40,7 +40,7 @@ def services_of(store: Store, feed: EventFeed) -> Services:
         new_token=lambda: "",
         version="",
         default_namespace=NAMESPACE,
-        authenticator=Authenticator(digest, store, clock, NO_LIMITS, refusals),
+        authenticator=Authenticator(digest, store, clock, NO_LIMITS, refusals, store.revision),
         sessions=Sessions(bytes(32)),
         local_sign_in=LocalSignIn(
             store,

@@ -6,6 +6,7 @@ from cloud.core.permissions import (
     ANY,
     Permission,
     built_in_permissions,
+    has_built_in,
     known_permissions,
     least_role,
     parse_permission,
@@ -61,6 +62,7 @@ def test_each_built_in_role_has_what_the_one_before_has(known: Permission, name:
         role for role in Role if any(own.includes(needed) for own in built_in_permissions(role))
     ]
     assert having == list(Role)[list(Role).index(least_role(needed)) :]
+    assert having == [role for role in Role if has_built_in(role, needed)]
     assert least_role(needed) is known_permissions()[known]
 
 

@@ -230,6 +230,9 @@ class FailingOnce:
     async def write(self, work: Any) -> Any:
         return await self.store.write(work)
 
+    def revision(self) -> None:
+        return None
+
     async def wait_for_pending(self) -> None:
         await asyncio.sleep(0)
 

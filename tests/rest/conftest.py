@@ -175,7 +175,7 @@ async def open_world(
             new_token=lambda: f"token{next(tokens)}",
             version="1.2.3",
             default_namespace="default",
-            authenticator=Authenticator(digest, store, clock, limits, refusals),
+            authenticator=Authenticator(digest, store, clock, limits, refusals, store.revision),
             sessions=Sessions(b"32 bytes: a key of sessions here"),
             local_sign_in=LocalSignIn(
                 store,

@@ -12,7 +12,8 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
 from cloud.core.secret import Secret
 from cloud.errors import Invalid
-from cloud.store.transaction import Store, Transaction
+from cloud.store.postgres import PostgresStore
+from cloud.store.transaction import NotifyingStore, Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,
@@ -213,6 +214,20 @@ async def test_a_short_look_sees_what_was_committed_and_changes_nothing(store: S
     with pytest.raises(Refused):
         await store.read_short(_refuse)
     assert await store.read_short(lambda tx: tx.node("default", "n")) == node("n")
+
+
+async def test_the_revision_is_another_one_after_each_change(store: NotifyingStore) -> None:
+    """PostgreSQL has none: other servers change things too."""
+    before = store.revision()
+    await store.write(lambda tx: tx.put_node(node("n")))
+    after_write = store.revision()
+    await store.write_concurrent(lambda tx: tx.put_node(node("m")))
+    after_both = store.revision()
+    await store.read(lambda tx: tx.node("default", "n"))
+    assert store.revision() == after_both
+    if before is not None:
+        assert len({before, after_write, after_both}) == 3
+    assert (before is None) == isinstance(store, PostgresStore)
 
 
 def _refuse(_tx: Transaction) -> None:
