@@ -79,7 +79,7 @@ class AssignmentState(StrEnum):
     RETURNED = "returned"
 
 
-class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", gc=False):
     """The version of an app that one node should run, and how far it has come with that.
 
     *version* is empty where the node should not run the app; *previous* is the one that it had

@@ -5,7 +5,7 @@ Evidence reaches it by the assignments (`rollout_evidence.after_report`), and by
 heard last. The same inputs give the same step, in the same order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, StageApproval
 from cloud.core.rollout_evidence import failed
 from cloud.core.rollout_policy import Approval, FailureAction
-from cloud.core.rollout_stages import RolloutNode, in_order
+from cloud.core.rollout_stages import RolloutNode
 from cloud.core.rollout_turns import RolloutTurns, RolloutWait, WaitReason
 
 _ENDED_IN_STAGE = {AssignmentState.UPDATED, AssignmentState.FAILED, AssignmentState.SKIPPED}
@@ -36,17 +36,16 @@ class RolloutStep:
 
 def next_step(
     rollout: Rollout,
-    nodes: Iterable[RolloutNode],
-    assignments: Iterable[Assignment],
+    ordered: Sequence[RolloutNode],
+    assignments: Mapping[str, Assignment],
     now: datetime,
 ) -> RolloutStep:
-    """The step of *rollout* at *now*; *nodes* are all that its app selects.
+    """The step of *rollout* at *now*; *ordered* are all nodes that its app selects (`in_order`).
 
-    A rollout that has ended does not change; one that is done still gives nodes that were skipped
-    their version.
+    *assignments* are by the names of nodes. A rollout that has ended does not change; one that is
+    done still gives nodes that were skipped their version.
     """
-    ordered = in_order(nodes)
-    turns = RolloutTurns(rollout, ordered, {row.node: row for row in assignments}, now)
+    turns = RolloutTurns(rollout, ordered, assignments, now)
     if rollout.state not in _DRIVEN:
         return RolloutStep(rollout, {}, (), turns.stage_of)
     if rollout.state is RolloutState.SCHEDULED:
@@ -150,7 +149,7 @@ def _go_on(rollout: Rollout, turns: RolloutTurns) -> Rollout:
             for node in members or turns.ordered:
                 turns.wait(node.name, WaitReason.APPROVAL, f"stage {stages[index].name}")
             return replace(rollout, state=RolloutState.WAITING_FOR_APPROVAL)
-        states = [turns.state(node) for node in members]
+        states = turns.states(members)
         if cause := _dead_end(rollout, states):
             return _fail(rollout, turns, cause)
         if not _is_complete(rollout, states, turns):
@@ -162,7 +161,7 @@ def _go_on(rollout: Rollout, turns: RolloutTurns) -> Rollout:
 
 def _ended(rollout: Rollout, turns: RolloutTurns) -> Rollout:
     """*rollout* after its last stage; done once no node of any stage is under way."""
-    states = [turns.state(node) for node in turns.ordered]
+    states = turns.states(turns.ordered)
     if any(state not in _ENDED_IN_STAGE for state in states):
         return rollout
     if states and all(state is AssignmentState.SKIPPED for state in states):

@@ -14,10 +14,11 @@ from cloud.core.selectors import Selector, matches, parse_selector
 class RolloutNode(msgspec.Struct, frozen=True, gc=False):
     """A node that the app of a rollout selects, as the scheduler sees it.
 
-    *last_report* is when its last report was received, None if it never reported. *is_online*: it
-    is connected and applies what it is sent. *knows_offers*: its agent can be offered a version
-    before it may apply it. *watched* is since when its reports can reach the server, None for
-    always: silence counts from then.
+    *last_report* is when its last report was received, None if it never reported, or if nothing
+    depends on it: the node was not sent a version whose outcome is open. *is_online*: it is
+    connected and applies what it is sent. *knows_offers*: its agent can be offered a version before
+    it may apply it, and the rollout offers it. *watched* is since when its reports can reach the
+    server, None for always: silence counts from then.
     """
 
     namespace: str
@@ -33,9 +34,9 @@ class RolloutNode(msgspec.Struct, frozen=True, gc=False):
         return max(moment, self.last_report or moment, self.watched or moment)
 
 
-def in_order(nodes: Iterable[RolloutNode]) -> Sequence[RolloutNode]:
-    """*nodes* in the order in which they are admitted within a stage: random, always the same."""
-    return sorted(nodes, key=lambda node: order_key(node_id(node.namespace, node.name)))
+def in_order(namespace: str, names: Iterable[str]) -> Sequence[str]:
+    """Nodes of these *names* in the order in which a stage admits them: random, always the same."""
+    return sorted(names, key=lambda name: order_key(node_id(namespace, name)))
 
 
 def stages_of(
@@ -50,16 +51,17 @@ def stages_of(
     """
     stages, fixed = rules.all_stages, {}
     room = [room_of(stage, len(ordered)) for stage in stages]
-    for node in ordered:
+    for node in ordered if assignments else ():
         row = assignments.get(node.name)
         if row is not None and row.state in _ADMITTED:
             fixed[node.name] = min(row.stage, len(stages) - 1)
             room[fixed[node.name]] -= 1
     terms = [parse_selector(stage.selector) for stage in stages]
-    return {
-        node.name: fixed[node.name] if node.name in fixed else _first(terms, room, node)
-        for node in ordered
-    }
+    found = {}
+    for node in ordered:
+        index = fixed.get(node.name)
+        found[node.name] = _first(terms, room, node) if index is None else index
+    return found
 
 
 def room_of(stage: RolloutStage, total: int) -> int:
@@ -84,7 +86,7 @@ _ADMITTED = {
 
 def _first(stages: Sequence[Selector], room: list[int], node: RolloutNode) -> int:
     for index, terms in enumerate(stages):
-        if room[index] > 0 and matches(terms, node.labels):
+        if room[index] > 0 and (not terms or matches(terms, node.labels)):
             room[index] -= 1
             return index
     return len(stages) - 1

@@ -18,6 +18,8 @@ from cloud.core.rollout_windows import opens_at
 OFFLINE = "is offline"
 """Cause of a node that was skipped because it was not connected when its turn came."""
 
+UNSENT = "was not sent the version yet"
+
 _NAMES_SHOWN = 3
 
 _Down = dict[str, dict[str, None]]
@@ -73,20 +75,26 @@ class RolloutTurns:
         self._rules = rollout.rules
         self._stages = rollout.rules.all_stages
         self._rollout = rollout
-        self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
-        sizes = Counter(self._groups.values())
+        # The group of each node; without a label of the budget all are of one.
+        self._groups: Mapping[str, str] = {}
+        sizes: Mapping[str, int] = {"": len(ordered)}
+        if self._rules.budget.by:
+            self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
+            sizes = Counter(self._groups.values())
         # How many of each group may be unavailable.
         self._room = {group: self._rules.budget.unavailable(sizes[group]) for group in sizes}
+        # Whether the budget holds no node up.
+        self._has_room_for_all = all(self._room[group] >= sizes[group] for group in sizes)
 
     @cached_property
     def stage_of(self) -> Mapping[str, int]:
         """The index of the stage of each node, by the assignments when that is asked first."""
         return stages_of(self._rules, self.ordered, self.rows)
 
-    def state(self, node: RolloutNode) -> AssignmentState | None:
-        """How *node* stands; None without an assignment."""
-        row = self.rows.get(node.name)
-        return row.state if row else None
+    def states(self, nodes: Sequence[RolloutNode]) -> Sequence[AssignmentState | None]:
+        """How each of *nodes* stands; None without an assignment."""
+        found = [self.rows.get(node.name) for node in nodes]
+        return [row.state if row is not None else None for row in found]
 
     def put(self, row: Assignment) -> None:
         """Give a node this assignment."""
@@ -100,8 +108,8 @@ class RolloutTurns:
 
     def wait_all(self, reason: WaitReason, detail: str, until: datetime | None = None) -> None:
         """Record that every node waits that has not come to an end."""
-        for node in self.ordered:
-            if self.state(node) not in _OVER:
+        for node, state in zip(self.ordered, self.states(self.ordered), strict=True):
+            if state not in _OVER:
                 self.wait(node.name, reason, detail, until)
 
     def withdraw(self, row: Assignment) -> None:
@@ -116,24 +124,30 @@ class RolloutTurns:
 
     def admit(self, rollout: Rollout, stage_of: Mapping[str, int], last: int) -> None:
         """Give the version to all nodes up to the stage *last* whose turn it is."""
-        down, base = self._unavailable(), rollout.base
+        base, now = rollout.base, self.now
         fresh = Assignment("", rollout.app, base, base, AssignmentState.WAITING)
+        stages = range(len(self._stages))
+        # Of many nodes at once, hence not made from nothing for each.
+        admitted = [_admitted(rollout, fresh, index, now) for index in stages]
+        is_always = self._is_always(rollout)
+        down = {} if is_always else self._unavailable()
         for node in self.ordered:
-            index = stage_of.get(node.name)
+            name = node.name
+            index = stage_of.get(name)
             if index is None or index > last:
                 continue
-            row = self.rows.get(node.name)
+            row = self.rows.get(name)
             if row is not None and row.state not in _CANDIDATES:
                 self._wait_for(rollout, row)
-                continue
-            if row is None:
-                row = replace(fresh, node=node.name)
-            if not self._may_apply(rollout, node, row):
-                continue
-            if self._has_budget(row, down):
-                self._take(node.name, down)
-                self.put(_admitted(rollout, row, index, self.now))
-                self._wait_for(rollout, self.rows[node.name])
+            elif row is None and is_always and node.is_online:
+                self.put(replace(admitted[index], node=name))
+                self.wait(name, WaitReason.SENDING, UNSENT)
+            else:
+                row = row or replace(fresh, node=name)
+                if self._may_apply(rollout, node, row) and self._has_budget(row, down):
+                    self._take(name, down)
+                    self.put(_admitted(rollout, row, index, now))
+                    self._wait_for(rollout, self.rows[name])
 
     def bring_back(self, rollout: Rollout) -> None:
         """Let nodes return to their previous version within the budget, the failed ones first."""
@@ -152,6 +166,11 @@ class RolloutTurns:
         for row in self.rows.values():
             if row.state is AssignmentState.RETURNING:
                 self.wait(row.node, WaitReason.RETURN, f"has not reported version {row.previous}")
+
+    def _is_always(self, rollout: Rollout) -> bool:
+        """Return whether each node that is online may apply the version when its stage has come."""
+        is_any_time = rollout.is_emergency or not self._rules.windows
+        return is_any_time and self._rules.consent is None and self._has_room_for_all
 
     def _drop(self, name: str) -> None:
         del self.rows[name]
@@ -206,7 +225,7 @@ class RolloutTurns:
             return True
         lost: _Down = {}
         if self._rules.budget.by:
-            group = self._groups[row.node]
+            group = self._groups.get(row.node, "")
             lost[group] = {one: None for one in down[group] if self._has_failed(one)}
         if not self._has_room(row.node, lost):
             self._skip(row, f"failed before in its group: {self._others(row.node, lost)}")
@@ -219,16 +238,16 @@ class RolloutTurns:
 
     def _has_room(self, name: str, down: _Down) -> bool:
         """Return whether fewer others of the node's group are *down* than may be."""
-        group = self._groups[name]
+        group = self._groups.get(name, "")
         taken = down.get(group, {})
         return len(taken) - (name in taken) < self._room[group]
 
     def _take(self, name: str, down: _Down) -> None:
-        down.setdefault(self._groups[name], {})[name] = None
+        down.setdefault(self._groups.get(name, ""), {})[name] = None
 
     def _others(self, name: str, down: _Down) -> str:
         """The first others of the node's group that are *down*, in words."""
-        group = self._groups[name]
+        group = self._groups.get(name, "")
         found = list(islice((one for one in down[group] if one != name), _NAMES_SHOWN + 1))
         more = ", ..." if len(found) > _NAMES_SHOWN else ""
         shown = ", ".join(sorted(found[:_NAMES_SHOWN])) + more
@@ -254,7 +273,7 @@ class RolloutTurns:
     def _wait_for(self, rollout: Rollout, row: Assignment) -> None:
         """Record what is missing of a node that was admitted."""
         if row.state is AssignmentState.ADMITTED:
-            self.wait(row.node, WaitReason.SENDING, "was not sent the version yet")
+            self.wait(row.node, WaitReason.SENDING, UNSENT)
         elif row.state is AssignmentState.SENT and row.healthy is None:
             until = row.sent + self._rules.deadline_time if row.sent else None
             self.wait(row.node, WaitReason.HEALTH, "has not reported the version healthy", until)

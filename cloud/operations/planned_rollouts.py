@@ -8,7 +8,7 @@ from cloud.core.app import AppVersion
 from cloud.core.desired import Catalog
 from cloud.core.plan import NAMES_SHOWN, PlannedRollout, PlannedStage
 from cloud.core.rollout import Rollout
-from cloud.core.rollout_stages import in_order, room_of, stages_of
+from cloud.core.rollout_stages import room_of, stages_of
 from cloud.core.selectors import parse_selector
 from cloud.operations.rollout_nodes import rollout_nodes
 from cloud.store.transaction import Transaction
@@ -49,7 +49,7 @@ def _in_first_stage(tx: Transaction, rollout: Rollout) -> int:
 
 
 def _planned(tx: Transaction, rollout: Rollout, now: datetime) -> PlannedRollout:
-    ordered = in_order(rollout_nodes(tx, rollout, now=now) or ())
+    ordered = rollout_nodes(tx, rollout, now=now) or ()
     rows = tx.assignments(rollout.namespace, rollout.app)
     stage_of = stages_of(rollout.rules, ordered, rows)
     counts = Counter(stage_of.values())

@@ -23,7 +23,7 @@ from cloud.operations.encryption_keys import receive_key
 from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
-from cloud.operations.rollout_evidence import deploy_of_admitted, record_progress
+from cloud.operations.rollout_evidence import progress_of, record_progress
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
 from cloud.operations.usage import record_usage
@@ -110,7 +110,7 @@ def receive_report(
     record_answers(tx, namespace, name, (report.offers or ()) if is_new else ())
     delta = _with_offers(tx, (namespace, name), delta, reporter, report, desired, now)
     ended = None
-    before = deploy_of_admitted(tx, namespace, name)
+    before = progress_of(tx, namespace, name)
     if is_new and (is_update or reporter.has_open_deploy):
         ended = record_deploy_report(
             tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
@@ -178,7 +178,7 @@ def record_sent(
     tx.expect_nodes([split_node_id(push.node_id) for push in pushes])
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
-        before = deploy_of_admitted(tx, namespace, name)
+        before = progress_of(tx, namespace, name)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
         record_progress(tx, namespace, name, before, None, {}, is_update=True, now=now)
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 FEW = 100
 """Assignments that are looked up node by node, rather than all of the app; 1 ms."""
 
+_OFFERED = AssignmentState.OFFERED
+
 DRIVEN = (
     RolloutState.SCHEDULED,
     RolloutState.RUNNING,
@@ -62,6 +64,8 @@ class PlannedStep:
     def assignments_after(self) -> Mapping[str, Assignment]:
         """The assignments that are stored once the step is kept."""
         rows, after = {**self.assignments, **self.step.changes}, self.step.rollout
+        if after.state is not RolloutState.DONE:
+            return {name: row for name, row in rows.items() if row is not None}
         return {name: row for name, row in rows.items() if row and not is_default(after, row)}
 
 
@@ -80,7 +84,7 @@ def plan_step(
 ) -> PlannedStep:
     """The step of *rollout* at *now*; nodes can be heard since *watched* (None: always)."""
     assignments = tx.assignments(rollout.namespace, rollout.app)
-    nodes = rollout_nodes(tx, rollout, now=now, watched=watched)
+    nodes = rollout_nodes(tx, rollout, assignments, now=now, watched=watched)
     if nodes is None:
         ended = msgspec.structs.replace(
             rollout,
@@ -90,7 +94,7 @@ def plan_step(
             ended=now,
         )
         return PlannedStep(rollout, RolloutStep(ended, {}, (), {}), assignments)
-    return PlannedStep(rollout, next_step(rollout, nodes, assignments.values(), now), assignments)
+    return PlannedStep(rollout, next_step(rollout, nodes, assignments, now), assignments)
 
 
 def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
@@ -153,17 +157,17 @@ def _is_outdated(tx: Transaction, planned: PlannedStep, names: Collection[str]) 
 def _resent(planned: PlannedStep) -> Sequence[str]:
     """The nodes that should run another version than before, or are offered it now."""
 
-    def version(rollout: Rollout, row: Assignment | None) -> tuple[str, bool]:
-        if row is None:
-            return rollout.default_version, False
-        return row.version, row.state is AssignmentState.OFFERED
-
-    before, after = planned.rollout, planned.after
-    return [
-        name
-        for name, row in planned.step.changes.items()
-        if version(after, row) != version(before, planned.assignments.get(name))
-    ]
+    before, after = (
+        Assignment("", "", rollout.default_version, "", AssignmentState.WAITING)
+        for rollout in (planned.rollout, planned.step.rollout)
+    )
+    resent = []
+    for name, row in planned.step.changes.items():
+        was, will = planned.assignments.get(name, before), row or after
+        is_other_offer = (was.state is _OFFERED) is not (will.state is _OFFERED)
+        if was.version != will.version or is_other_offer:
+            resent.append(name)
+    return resent
 
 
 def _mark_unselected(tx: Transaction, rollout: Rollout) -> None:

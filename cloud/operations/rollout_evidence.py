@@ -5,6 +5,7 @@ follows from its deploy, which is stored for every node (`core.rollout_evidence.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from cloud.core.deploys import Deploy
@@ -22,24 +23,33 @@ def assignment_of(tx: Transaction, namespace: str, name: str, app: str) -> Assig
     return with_deploy(row, tx.last_deploy(namespace, name))
 
 
-def deploy_of_admitted(tx: Transaction, namespace: str, name: str) -> Deploy | None:
-    """The newest deploy of the node, where a rollout has admitted it; else None.
+@dataclass(frozen=True, slots=True)
+class NodeProgress:
+    """The assignments of a node, and its newest *deploy* if a rollout has admitted it."""
 
-    To be asked for before a deploy changes, and given to `record_progress` after that.
+    assignments: Mapping[str, Assignment]
+    deploy: Deploy | None
+
+
+def progress_of(tx: Transaction, namespace: str, name: str) -> NodeProgress | None:
+    """How the node stands; to be asked for before a deploy changes, for `record_progress`.
+
+    None without assignments; nothing is looked up where no app is governed.
     """
     if not tx.catalog(namespace).governed:
         return None
-    for row in tx.assignments_of_node(namespace, name).values():
+    rows = tx.assignments_of_node(namespace, name)
+    for row in rows.values():
         if row.state is AssignmentState.ADMITTED:
-            return tx.last_deploy(namespace, name)
-    return None
+            return NodeProgress(rows, tx.last_deploy(namespace, name))
+    return NodeProgress(rows, None) if rows else None
 
 
 def record_progress(
     tx: Transaction,
     namespace: str,
     name: str,
-    before: Deploy | None,
+    before: NodeProgress | None,
     report: Report | None,
     refused: Mapping[str, str],
     *,
@@ -48,17 +58,16 @@ def record_progress(
 ) -> None:
     """Record what *report* shows about versions that are rolled out, and that the node is sent its.
 
-    *before* is the result of `deploy_of_admitted`; *report* came at *now*, and is None if it is not
-    new. *refused* has why the node could not take over an app. *is_update*: the node is sent what
-    it should run at *now*. Written only where it is something new, and does not follow from the
-    deploy; nothing is looked up where no app is governed.
+    *before* is the result of `progress_of`; *report* came at *now*, and is None if it is not new.
+    *refused* has why the node could not take over an app. *is_update*: the node is sent what it
+    should run at *now*. Written only where it is something new, and does not follow from the
+    deploy.
     """
-    governed = tx.catalog(namespace).governed
-    if not governed or (report is None and not is_update):
+    if before is None or (report is None and not is_update):
         return
-    changed = []
-    for app, row in tx.assignments_of_node(namespace, name).items():
-        after, own = with_deploy(row, before), governed.get(app)
+    governed, changed = tx.catalog(namespace).governed, []
+    for app, row in before.assignments.items():
+        after, own = with_deploy(row, before.deploy), governed.get(app)
         if report is not None and own is not None and not _is_over(row, own.rollout):
             after = after_report(after, report, now, refused.get(app, ""))
         if is_update:

@@ -25,7 +25,7 @@ from cloud.core.rollout_actions import (
     sent_back,
     started,
 )
-from cloud.core.rollout_stages import in_order, stages_of
+from cloud.core.rollout_stages import stages_of
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.tokens import Role
 from cloud.errors import Forbidden, NotFound
@@ -100,7 +100,7 @@ def assignments_of(
         return rollout, []
     rows = dict(tx.assignments(namespace, rollout.app))
     if rollout.state is RolloutState.DONE:
-        ordered = in_order(rollout_nodes(tx, rollout, now=now) or ())
+        ordered = rollout_nodes(tx, rollout, now=now) or ()
         for node, stage in stages_of(rollout.rules, ordered, rows).items():
             rows.setdefault(node, default_assignment(rollout, node, stage))
     return rollout, [rows[node] for node in sorted(rows)]

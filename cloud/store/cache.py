@@ -51,10 +51,14 @@ class RevisionCache(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SelectedNodes:
-    """The *labels* of the nodes that a selector selects, and their *names* as a JSON array."""
+    """The *labels* of the nodes that a selector selects, and their *names* as a JSON array.
+
+    In the order of rollouts. *are_most*: the namespace has few others.
+    """
 
     labels: Mapping[str, Mapping[str, str]]
     names: str
+    are_most: bool
 
 
 LabelsPlace = tuple[str, str]

@@ -1,6 +1,6 @@
 """A fleet in memory: nodes that apply what they are sent, fail, fall silent and come back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -21,7 +21,7 @@ from cloud.core.rollout import (
 from cloud.core.rollout_evidence import after_report, after_sending
 from cloud.core.rollout_plan import RolloutStep, next_step
 from cloud.core.rollout_policy import RolloutPolicy, RolloutPolicySpec
-from cloud.core.rollout_stages import RolloutNode
+from cloud.core.rollout_stages import RolloutNode, in_order
 from cloud.core.rollout_start import carried_over, new_rollout
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -95,14 +95,14 @@ class Fleet:
         """The version that the node should run."""
         return version_for(self.rollout, self.rows.get(name))
 
+    def nodes(self) -> Sequence[RolloutNode]:
+        """All nodes, as the scheduler sees them."""
+        names = in_order("default", self.devices)
+        return [self.devices[name].seen(self.now) for name in names]
+
     def step(self) -> RolloutStep:
         """Let the scheduler act, and keep what it decides."""
-        step = next_step(
-            self.rollout,
-            [device.seen(self.now) for device in self.devices.values()],
-            self.rows.values(),
-            self.now,
-        )
+        step = next_step(self.rollout, self.nodes(), self.rows, self.now)
         for name, row in step.changes.items():
             if row is not None and row.state is AssignmentState.ADMITTED:
                 self.before[name] = self.rows[name].previous if name in self.rows else ""

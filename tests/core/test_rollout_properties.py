@@ -151,8 +151,9 @@ def down_by_group(fleet: Fleet, rows: dict[str, Assignment]) -> Counter[str]:
 def checked_step(fleet: Fleet) -> None:
     """Let the scheduler act once, and check that it kept all promises."""
     before, rollout = dict(fleet.rows), fleet.rollout
-    nodes = [device.seen(fleet.now) for device in fleet.devices.values()]
-    again = next_step(rollout, nodes[::-1], list(before.values())[::-1], fleet.now)
+    names = list(fleet.devices)
+    assert in_order("default", names) == in_order("default", names[::-1])
+    again = next_step(rollout, fleet.nodes(), dict(reversed(before.items())), fleet.now)
     step = fleet.step()
     assert again.rollout == step.rollout
     assert list(again.changes.items()) == list(step.changes.items())
@@ -192,8 +193,7 @@ def check_admissions(fleet: Fleet, before: dict[str, Assignment], admitted: list
     lost = [row for row in fleet.rows.values() if row.state is FAILED]
     if admitted and rollout.state is not RolloutState.DONE:
         assert len(lost) <= tolerated_failures(rollout, len(fleet.devices))
-    nodes = in_order([device.seen(fleet.now) for device in fleet.devices.values()])
-    stage_of = stages_of(rollout.rules, nodes, before)
+    stage_of = stages_of(rollout.rules, fleet.nodes(), before)
     for name in admitted:
         device = fleet.devices[name]
         assert device.seen(fleet.now).is_online
@@ -261,8 +261,7 @@ def settle(fleet: Fleet) -> None:
 
 
 def next_step_waits(fleet: Fleet) -> list[object]:
-    nodes = [device.seen(fleet.now) for device in fleet.devices.values()]
-    return list(next_step(fleet.rollout, nodes, fleet.rows.values(), fleet.now).waits)
+    return list(next_step(fleet.rollout, fleet.nodes(), fleet.rows, fleet.now).waits)
 
 
 @given(labels=DEVICES, rules=RULES, acts=st.lists(ACTS, max_size=25))

@@ -4,18 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from cloud.core.app import App, AppSpec, AppVersion, Ref, Volume
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.desired import Catalog
 from cloud.core.kinds import CONFIG, SECRET
 from cloud.core.listing import ListOptions
+from cloud.core.node import NodeSpec
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, rollout_name
 from cloud.core.rollout_policy import RolloutPolicySpec
 from cloud.core.running import RunningApp
 from cloud.core.secret import Secret, SecretSpec
+from cloud.core.selectors import parse_selector
 from cloud.store.transaction import Store, Transaction
-from tests.store.conftest import NOW, app, node
+from tests.store.conftest import NOW, app, node, report
 from tests.store.test_contract_usage import add
 
 MINUTE = timedelta(minutes=1)
@@ -316,3 +319,31 @@ async def test_old_rollouts_do_not_outlive_their_nodes_or_namespaces(store: Stor
 
     await store.write(again)
     assert await store.read(lambda tx: tx.assigned_versions("other", "n")) == {}
+
+
+@pytest.mark.parametrize("others", [0, 9])
+async def test_the_nodes_of_a_rollout_are_found_among_few_and_many(
+    store: Store, others: int
+) -> None:
+    heard = NOW - MINUTE / 2
+
+    def put(tx: Transaction) -> None:
+        for name in ("a", "b", "silent"):
+            tx.put_node(node(name))
+        for number in range(others):
+            tx.put_node(replace(node(f"other{number}"), spec=NodeSpec({"role": "till"})))
+        for name in ("a", "b"):
+            tx.put_report("default", name, report(), "json", heard)
+
+    await store.write(put)
+    terms = parse_selector("role=gateway")
+
+    def look(tx: Transaction) -> None:
+        found = tx.fleet_nodes("default", terms, now=NOW, judged=["a", "gone"])
+        assert sorted((one.name, one.is_online, one.last_report) for one in found) == [
+            ("a", True, heard),
+            ("b", True, None),
+            ("silent", False, None),
+        ]
+
+    await store.read(look)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.deploys import Deploy
+from cloud.core.desired import NOTHING_ASSIGNED
 from cloud.core.rollout import Assignment, AssignmentState
 from cloud.core.rollout_evidence import with_deploy
 from cloud.store.cache import StoreCache
@@ -46,7 +47,7 @@ PUT_SAME_ASSIGNMENTS = statement(
     SELECT node.namespace, node.name, :app, :version, :previous, :stage, :state,
         replace(:document, '"node":""', '"node":"' || node.name || '"')
     FROM {elements[names]} CROSS JOIN node
-    WHERE node.namespace = :namespace AND node.name = given.value ORDER BY node.name
+    WHERE node.namespace = :namespace AND node.name = given.value
     ON CONFLICT (namespace, name, app) DO UPDATE SET version = excluded.version,
         previous = excluded.previous, stage = excluded.stage, state = excluded.state,
         document = excluded.document
@@ -137,7 +138,7 @@ class AssignmentPart(PinnedVersionPart):
     def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
         """The versions of that, by app."""
         found = self.assignments_of_node(namespace, name)
-        return {app: one.version for app, one in found.items()}
+        return {app: one.version for app, one in found.items()} if found else NOTHING_ASSIGNED
 
     def assignments(self, namespace: str, app: str) -> StoredAssignments:
         """How each node stands that has one of the app, by the names of nodes."""
@@ -169,7 +170,8 @@ class AssignmentPart(PinnedVersionPart):
                 for one in own:
                     self._put_assignment(namespace, one)
             else:
-                names = json_text([one.node for one in own])
+                # In the order of the table, which is faster, and that of others' locks.
+                names = json_text(sorted([one.node for one in own]))
                 row = {**_row_of(namespace, same), "names": names}
                 del row["name"]
                 self._run(PUT_SAME_ASSIGNMENTS, row)

@@ -138,7 +138,7 @@ class PendingPart(RowSetPart):
     def mark_names_pending(self, namespace: str, names: Sequence[str]) -> None:
         """As `mark_pending`, for the nodes of these *names*."""
         if names:
-            self.restore_pending(namespace, names)
+            self.restore_pending(namespace, sorted(names))
             self.marked_pending = True
 
     def is_pending(self, namespace: str, name: str) -> bool:

@@ -1,6 +1,6 @@
 """Rollouts, and the versions of apps that nodes get by them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,7 +11,7 @@ from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.core.rollout import Rollout, RolloutState
-from cloud.core.rollout_stages import RolloutNode
+from cloud.core.rollout_stages import RolloutNode, in_order
 from cloud.core.selectors import Selector
 from cloud.store.cache import SelectedNodes
 from cloud.store.parts.assignments import AssignmentPart
@@ -25,7 +25,7 @@ from cloud.store.rows import (
     json_rows,
     json_text,
     micros,
-    moment_or_none,
+    moment,
 )
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import statement
@@ -113,19 +113,45 @@ FLEET_LABELS = statement(
     """,
     reads={"node"},
 )
-# All of a fleet, every second while it is rolled out to: in one row, without what is not needed.
-FLEET_NODES = statement(
-    """
-    SELECT CAST({json_group_array}({json_array}(node.name, node.mode,
-        place.revoked, place.knows_offers, place.heard, place.report_interval, report.received
-        )) AS TEXT)
-    FROM {elements[names]} CROSS JOIN node
-    JOIN node_status AS place ON place.namespace = node.namespace AND place.name = node.name
-    LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
-    WHERE node.namespace = :namespace AND node.name = given.value
-    """,
-    reads={"node", "node_status", "report"},
+COUNT_FLEET = statement(
+    "SELECT count(*) FROM node_status WHERE namespace = :namespace", reads={"node_status"}
 )
+# Of a fleet, every second while it is rolled out to, those that are not as most are: that are away,
+# or know offers where that matters. One row: each that is fetched lets go of the interpreter.
+_UNLIKE_MOST = """
+    SELECT CAST({{json_group_array}}({{json_array}}(own.name, own.is_away, own.knows)) AS TEXT)
+    FROM (
+        SELECT place.name AS name, place.knows_offers AS knows, CASE WHEN place.revoked <> 0
+            OR place.heard IS NULL OR node.mode = :local
+            OR :now >= :quiet * place.report_interval
+                + CASE WHEN place.heard > :since THEN place.heard ELSE :since END
+            THEN 1 ELSE 0 END AS is_away
+        FROM {source}node_status AS place CROSS JOIN node
+        WHERE place.namespace = :namespace{condition}
+            AND node.namespace = place.namespace AND node.name = place.name
+    ) AS own WHERE own.is_away = 1 OR (own.knows = 1 AND :with_offers = 1)
+"""
+UNLIKE_MOST_IN = statement(
+    _UNLIKE_MOST.format(source="", condition=""), reads={"node", "node_status"}
+)
+UNLIKE_MOST_OF = statement(
+    _UNLIKE_MOST.format(
+        source="{elements[names]} CROSS JOIN ", condition=" AND place.name = given.value"
+    ),
+    reads={"node", "node_status"},
+)
+# Apart, for those that it matters of: a page is read for each report.
+REPORT_TIMES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(report.name, report.received)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN report
+    WHERE report.namespace = :namespace AND report.name = given.value
+    """,
+    reads={"report"},
+)
+
+MOST_OF = 2
+"""Of up to so many times as many nodes all are looked at in a row, in a third of the time."""
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 
@@ -186,10 +212,13 @@ class RolloutPart(AssignmentPart):
         *,
         now: datetime,
         watched: datetime | None = None,
+        judged: Collection[str] = (),
+        with_offers: bool = True,
     ) -> Sequence[RolloutNode]:
-        """The nodes that *selector* selects as they are at *now*, in no order; without terms: none.
+        """The nodes that *selector* selects as they are at *now*, in the order of rollouts.
 
-        They can be heard since *watched* (None: always).
+        They can be heard since *watched* (None: always). Of those *judged*, by name, the time of
+        the last report is looked up; whether nodes know offers, *with_offers*. None without terms.
         """
         if not selector:
             return ()
@@ -200,15 +229,53 @@ class RolloutPart(AssignmentPart):
             selected = self._cache.selected.value(
                 (namespace, tuple(selector)), revision, lambda _: self._fleet(namespace, selector)
             )
-        wanted = {"namespace": namespace, "names": selected.names}
-        rows = json_rows(self._run(FLEET_NODES, wanted))
-        return _rollout_nodes(namespace, selected.labels, rows, now, watched)
+        wanted: Parameters = {
+            "namespace": namespace,
+            "local": Mode.LOCAL.value,
+            "now": micros(now),
+            "since": micros(watched) if watched else 0,
+            "quiet": STALE_AFTER_INTERVALS,
+            "with_offers": int(with_offers),
+        }
+        if selected.are_most:
+            found = self._run(UNLIKE_MOST_IN, wanted)
+        else:
+            found = self._run(UNLIKE_MOST_OF, {**wanted, "names": selected.names})
+        unlike = json_rows(found)
+        away = {name for name, is_away, _ in unlike if is_away}
+        knowing = {name for name, _, knows in unlike if knows}
+        reports = self._report_times(namespace, judged)
+        return [
+            RolloutNode(
+                namespace,
+                name,
+                labels,
+                name not in away,
+                reports.get(name),
+                name in knowing,
+                watched,
+            )
+            for name, labels in selected.labels.items()
+        ]
+
+    def _report_times(self, namespace: str, names: Collection[str]) -> Mapping[str, datetime]:
+        """When the last report of each of the nodes of these *names* was received."""
+        if not names:
+            return {}
+        wanted = {"namespace": namespace, "names": json_text(list(names))}
+        rows = json_rows(self._run(REPORT_TIMES, wanted))
+        # Without a value for each time: many are the same.
+        times = {received: moment(received) for received in {one for _, one in rows}}
+        return {name: times[received] for name, received in rows}
 
     def _fleet(self, namespace: str, selector: Selector) -> SelectedNodes:
         selection = Selection(self._run, NODE, namespace, selector)
         names = json_text([name for name, _ in selection.page(None, ALL, selection.total())])
         rows = json_rows(self._run(FLEET_LABELS, {"namespace": namespace, "names": names}))
-        return SelectedNodes({name: labels_of(name, text) for name, text in rows}, names)
+        total: int = self._run(COUNT_FLEET, {"namespace": namespace})[0][0]
+        labels = {name: labels_of(name, text) for name, text in rows}
+        labels = {name: labels[name] for name in in_order(namespace, labels)}
+        return SelectedNodes(labels, names, are_most=total <= MOST_OF * len(labels))
 
     def apps_in_progress(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of each app that a node waits for, or was sent, a version of."""
@@ -224,30 +291,6 @@ class RolloutPart(AssignmentPart):
 
 def _rollout_of(row: Row) -> Rollout:
     return _ROLLOUT.decode(row[0])
-
-
-def _rollout_nodes(
-    namespace: str,
-    labels: Mapping[str, Mapping[str, str]],
-    rows: Sequence[Row],
-    now: datetime,
-    watched: datetime | None,
-) -> Sequence[RolloutNode]:
-    # Of all nodes every second, hence without a value for each time: many are the same.
-    times: dict[int | None, datetime | None] = {None: None}
-    nodes, moment_now = [], micros(now)
-    since = micros(watched) if watched else 0
-    for name, mode, revoked, knows_offers, heard, interval, received in rows:
-        is_online = False
-        if heard is not None and not revoked and mode != Mode.LOCAL:
-            is_online = moment_now < max(heard, since) + STALE_AFTER_INTERVALS * interval
-        if received not in times:
-            times[received] = moment_or_none(received)
-        own, knows = labels.get(name), bool(knows_offers)
-        if own is not None:
-            seen = times[received]
-            nodes.append(RolloutNode(namespace, name, own, is_online, seen, knows, watched))
-    return nodes
 
 
 def _differs(before: Rollout | None, after: Rollout) -> bool:
