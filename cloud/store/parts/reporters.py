@@ -8,52 +8,53 @@ from cloud.core.report import Order, Reporter
 from cloud.store.parts.nodes import core_of, labels_of, properties_of
 from cloud.store.parts.row_sets import Lookup, NodePlace
 from cloud.store.rows import Row, heard_of, moment_or_none
-from cloud.store.statements import statement
+from cloud.store.statements import fragment, fragment_apart, joined
 
-FIND_REPORTER = statement(
+_COLUMNS = fragment(
     """
-    SELECT node.document, node.mode, node.core, node.properties, node.open_deploy, (
-            SELECT max(certificate.expires) FROM certificate
-            WHERE certificate.node_id = node.namespace || '.' || node.name
-                AND certificate.revoked IS NULL
-        ), report.run, report.sequence, report.running, report.usage_step, report.received,
-        report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name, node_status.deploy, encryption_key.key,
-        encryption_key.time
-    FROM node
-    LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
-    LEFT JOIN ready_node
-        ON ready_node.namespace = node.namespace AND ready_node.name = node.name
-    LEFT JOIN node_status
-        ON node_status.namespace = node.namespace AND node_status.name = node.name
-    LEFT JOIN encryption_key
-        ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
-    WHERE node.namespace = :namespace AND node.name = :name
+    node.document, node.mode, node.core, node.properties, node.open_deploy, (
+        SELECT max(certificate.expires) FROM certificate
+        WHERE certificate.node_id = node.namespace || '.' || node.name
+            AND certificate.revoked IS NULL
+    ), report.run, report.sequence, report.running, report.usage_step, report.received,
+    report.usage_received, report.report_interval, report.longest_gap, report.online_since,
+    report.said_interval, ready_node.name, node_status.deploy, encryption_key.key,
+    encryption_key.time
     """,
     reads={"certificate", "encryption_key", "node", "node_status", "ready_node", "report"},
 )
-FIND_REPORTERS = statement(
-    """
-    SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.mode, node.core,
-        node.properties, node.open_deploy, (
-            SELECT max(certificate.expires) FROM certificate
-            WHERE certificate.node_id = node.namespace || '.' || node.name
-                AND certificate.revoked IS NULL
-        ), report.run, report.sequence, report.running, report.usage_step, report.received,
-        report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name, node_status.deploy, encryption_key.key,
-        encryption_key.time)) AS TEXT)
-    FROM {elements[names]} CROSS JOIN node
-    LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+_NODE_WITH_ALL = """
+    node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
     LEFT JOIN node_status
         ON node_status.namespace = node.namespace AND node_status.name = node.name
     LEFT JOIN encryption_key
         ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
-    WHERE node.namespace = :namespace AND node.name = given.value
-    """,
-    reads={"certificate", "encryption_key", "node", "node_status", "ready_node", "report"},
+    WHERE node.namespace = :namespace AND node.name = """
+# By the key of each row, whatever the planner knows: before its first statistics it compares each
+# node with every one of the namespace, which took 4.9 ms for 64 of 1,000 nodes instead of 1.3.
+_EACH_NODE_WITH_ALL = """
+    LATERAL (SELECT * FROM node
+        WHERE namespace = :namespace AND name = given.value {fence}) AS node
+    LEFT JOIN LATERAL (SELECT * FROM report
+        WHERE namespace = :namespace AND name = given.value {fence}) AS report ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM ready_node
+        WHERE namespace = :namespace AND name = given.value {fence}) AS ready_node ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM node_status
+        WHERE namespace = :namespace AND name = given.value {fence}) AS node_status ON TRUE
+    LEFT JOIN LATERAL (SELECT * FROM encryption_key
+        WHERE namespace = :namespace AND name = given.value {fence}) AS encryption_key ON TRUE
+    """
+
+FIND_REPORTER = joined(
+    fragment("SELECT "), _COLUMNS, fragment(" FROM "), fragment(_NODE_WITH_ALL + ":name")
+)
+FIND_REPORTERS = joined(
+    fragment("SELECT CAST({json_group_array}({json_array}(node.name, "),
+    _COLUMNS,
+    fragment(")) AS TEXT) FROM {elements[names]} CROSS JOIN "),
+    fragment_apart(sqlite=_NODE_WITH_ALL + "given.value", postgres=_EACH_NODE_WITH_ALL),
 )
 
 
