@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -162,16 +162,17 @@ class _PostgresRun:
 
     def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`; all are on their way before the first is answered."""
+        if self.trouble is not None:
+            raise self.trouble
         if isinstance(statement, SetStatement):
             if rows:
-                self(statement, {"rows": msgspec.json.encode(rows).decode()})
+                with self._translating_errors():
+                    self._attempt(statement.postgres, _parameters_of(statement, rows))
             return
         if self._savepoints:
             for row in rows:
                 self(statement, row)
             return
-        if self.trouble is not None:
-            raise self.trouble
         for row in rows:
             check_parameters(row)
         with self._translating_errors():
@@ -191,7 +192,7 @@ class _PostgresRun:
                 raise
             raise ours from error
 
-    def _attempt(self, text: str, parameters: Parameters) -> Sequence[Row]:
+    def _attempt(self, text: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
         if not self._savepoints or self._status is not TransactionStatus.INTRANS:
             return self._execute(text, parameters)
         self._execute("SAVEPOINT statement", _NOTHING)
@@ -205,13 +206,21 @@ class _PostgresRun:
             self._execute("RELEASE SAVEPOINT statement", _NOTHING)
         return rows
 
-    def _execute(self, text: str, parameters: Parameters) -> Sequence[Row]:
+    def _execute(self, text: str, parameters: Mapping[str, Any]) -> Sequence[Row]:
         self._cursor.execute(text.encode(), parameters)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
     @property
     def _status(self) -> TransactionStatus:
         return self._connection.info.transaction_status
+
+
+def _parameters_of(statement: SetStatement, rows: Sequence[Parameters]) -> Mapping[str, Any]:
+    """The parameters of *statement* for all of *rows*, which were checked when they were put."""
+    lists = {name: [row[name] for row in rows] for name in statement.apart}
+    if lists:
+        rows = [{name: value for name, value in row.items() if name not in lists} for row in rows]
+    return {"rows": msgspec.json.encode(rows).decode(), **lists}
 
 
 def _pauses(patience: timedelta) -> Iterator[float]:

@@ -133,34 +133,45 @@ class SetStatement(Statement):
     """A statement that writes rows and gives back nothing, for any number of them.
 
     Its text for SQLite is that of one row. PostgreSQL does it once for all of them, a round trip
-    and not one for each: they are the JSON array of objects in the parameter `rows`.
+    and not one for each: they are the JSON array of objects in the parameter `rows`, but for the
+    columns `apart`, each an array of text in the parameter of its name.
     """
 
     # Of several that are due, those of a lower order come first.
     order: int
+    apart: frozenset[str]
 
 
 def set_statement(
     text: str,
     *,
     numbers: Collection[str] = (),
+    documents: Collection[str] = (),
     order: int = 1,
     reads: Collection[str] = (),
     writes: Collection[str] = (),
 ) -> SetStatement:
     """Like `statement`, with `{rows}` in the place of WHERE; conditions follow with AND.
 
-    Parameters are text, but for those that are *numbers*. *order* is -1 and 0 for rows that others
-    refer to, 2 for changes of rows, and removals, of what others put.
+    Parameters are text, but for those that are *numbers*. *documents* are long texts: PostgreSQL
+    takes 1 ms less for 64 of 2 kB beside the JSON of the rows than within it. *order* is -1 and 0
+    for rows that others refer to, 2 for changes of rows, and removals, of what others put.
     """
     names = list(dict.fromkeys(_PARAMETER.findall(text.format_map(_SQLITE))))
-    columns = ", ".join(f"{name} {'BIGINT' if name in numbers else 'TEXT'}" for name in names)
+    short = [name for name in names if name not in documents]
+    columns = ", ".join(f"{name} {'BIGINT' if name in numbers else 'TEXT'}" for name in short)
     given = f"json_to_recordset(CAST(%(rows)s AS json)) AS item ({columns}) WHERE TRUE"
+    if documents:
+        lists = ", ".join(f"unnest(CAST(%({name})b AS TEXT[]))" for name in documents)
+        rows = f"json_to_recordset(CAST(%(rows)s AS json)) AS ({columns}), {lists}"
+        given = f"ROWS FROM ({rows}) AS item ({', '.join((*short, *documents))}) WHERE TRUE"
     markers = {**_POSTGRES, "rows": f"FROM {given}", "using_rows": f"USING {given}"}
     # Their parameters are columns of the rows.
     own = _PARAMETER.sub(r"item.\1", text.replace("%", "%%").format_map(markers))
     sqlite = text.format_map(_SQLITE)
-    return SetStatement(sqlite, own, frozenset(reads), frozenset(writes), order)
+    return SetStatement(
+        *(sqlite, own, frozenset(reads), frozenset(writes)), order, frozenset(documents)
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -63,6 +63,7 @@ PUT_DEPLOY = set_statement(
     ON CONFLICT (namespace, name, number) DO UPDATE SET document = excluded.document
     """,
     numbers={"number"},
+    documents={"document"},
     reads={"node"},
     writes={"deploy"},
 )

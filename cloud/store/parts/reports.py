@@ -91,6 +91,7 @@ PUT_REPORT = set_statement(
         "online_since",
         "said_interval",
     },
+    documents={"document"},
     order=0,
     reads={"node"},
     writes={"report"},
