@@ -1,7 +1,7 @@
 """The CPU that a rollout costs a server, beside an app on as many nodes that no policy governs.
 
-Both are in one store, in namespaces of their own, and take their turns; there is no network. So the
-ratios hold on a machine with other work, too.
+Each has a store of its own, and they take turns after each group of nodes; there is no network. So
+the ratios hold on a machine with other work, too.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,7 +37,7 @@ from cloud.store.witness import load_or_create_witness
 from edgesync.bench.light_node import report_content
 from edgesync.interpreter import tuned_interpreter
 
-APP = "web"
+APP, NAMESPACE = "web", "bench"
 ROUNDS = 5
 """Versions that are rolled out; the figures are medians."""
 
@@ -54,86 +55,81 @@ the scheduler takes one every second, stands apart.
 
 @dataclass
 class CostedFleet:
-    """The nodes of one namespace, with what each part of a version cost in seconds of CPU."""
+    """The nodes of a store, with what each part of a version cost in seconds of CPU."""
 
     store: Store
-    namespace: str
     nodes: int
     now: datetime
+    is_governed: bool
     costs: dict[str, list[float]] = field(default_factory=dict)
     version: str = ""
 
-    async def prepare(self, *, is_governed: bool) -> None:
-        """Make nodes, app and, if it *is_governed*, its policy; all run the first version."""
+    async def prepare(self) -> None:
+        """Make nodes, app and, if it is governed, its policy; all run the first version."""
         rules = {"apps": {"names": [APP]}, "stages": [{"name": "all"}]}
         policy = msgspec.convert(rules, RolloutPolicySpec)
 
         def put(tx: Transaction, start: int) -> None:
             for number in range(start, min(start + GROUP, self.nodes)):
                 spec = NodeSpec({"role": "bench"})
-                create_node(tx, self.namespace, f"n{number}", spec, now=self.now)
+                create_node(tx, NAMESPACE, f"n{number}", spec, now=self.now)
 
         for start in range(0, self.nodes, GROUP):
             await self.store.write(lambda tx, start=start: put(tx, start))  # type: ignore[misc]
         app = await self.store.write(
-            lambda tx: create_app(tx, self.namespace, APP, _spec(0), now=self.now)
+            lambda tx: create_app(tx, NAMESPACE, APP, _spec(0), now=self.now)
         )
         self.version = app.version
-        for _ in range(2):
-            await self._report()
-        await self._send()
-        await self._report()
-        if is_governed:
+        for groups in (self.report, self.report, self.send, self.report):
+            async for _ in groups():
+                pass
+        if self.is_governed:
             await self.store.write(
                 lambda tx: tx.put_resource(
-                    RolloutPolicy(
-                        self.namespace, "bench", policy, tx.next_version(), self.now, self.now
-                    )
+                    RolloutPolicy(NAMESPACE, "bench", policy, tx.next_version(), self.now, self.now)
                 )
             )
 
-    async def bring(self, number: int, *, is_governed: bool) -> None:
-        """Bring version *number* of the app to all nodes; RuntimeError if it does not arrive."""
+    async def start(self, number: int) -> None:
+        """Put version *number* of the app."""
         self.now += timedelta(seconds=20)
-        with self._costing("start"):
+        with self.costing("start", is_new=True):
             app = await self.store.write(
-                lambda tx: update_app(tx, self.namespace, APP, _spec(number), now=self.now)
+                lambda tx: update_app(tx, NAMESPACE, APP, _spec(number), now=self.now)
             )
         self.version = app.version
-        await self._steps("admission", is_governed=is_governed)
-        with self._costing("sending"):
-            sent = await self._send()
-        if sent != self.nodes:
-            raise RuntimeError(f"{sent} of {self.nodes} nodes were sent the version")
-        with self._costing("reports"):
-            await self._report()
-        await self._steps("end", is_governed=is_governed)
-        if is_governed:
-            rollout = await self.store.read(lambda tx: tx.newest_rollout(self.namespace, APP))
+
+    async def check_done(self) -> None:
+        """RuntimeError if the version has not been rolled out."""
+        if self.is_governed:
+            rollout = await self.store.read(lambda tx: tx.newest_rollout(NAMESPACE, APP))
             if rollout is None or rollout.state is not RolloutState.DONE:
                 raise RuntimeError(f"the rollout is {rollout.state if rollout else 'not there'}")
-        with self._costing("steady"):
-            await self._report()
 
     def medians(self) -> dict[str, float]:
         """Seconds of CPU for each part."""
         return {name: statistics.median(took) for name, took in self.costs.items()}
 
-    def _costing(self, name: str) -> "_Cost":
-        return _Cost(self.costs.setdefault(name, []))
+    @contextmanager
+    def costing(self, name: str, *, is_new: bool = False) -> Iterator[None]:
+        """Add the CPU of this process meanwhile to that part, of another version if it *is_new*."""
+        costs = self.costs.setdefault(name, [])
+        if is_new:
+            costs.append(0.0)
+        began = time.process_time()
+        yield
+        costs[-1] += time.process_time() - began
 
-    async def _steps(self, part: str, *, is_governed: bool) -> None:
+    async def step(self, part: str) -> None:
         """Steps of the scheduler until one changes nothing."""
         costs = self.costs.setdefault(part, [])
         costs.append(0.0)
-        for _ in range(STEPS_AT_MOST if is_governed else 0):
-            took: list[float] = []
-            with _Cost(took):
+        for _ in range(STEPS_AT_MOST if self.is_governed else 0):
+            with self.costing("idle", is_new=True):
                 is_change = await self._step()
             if not is_change:
-                self.costs.setdefault("idle", []).append(took[0])
                 return
-            costs[-1] += took[0]
+            costs[-1] += self.costs["idle"].pop()
 
     async def _step(self) -> bool:
         """A step of each rollout, as the driver takes it; whether it changed something."""
@@ -145,8 +141,8 @@ class CostedFleet:
                 is_change = True
         return is_change
 
-    async def _send(self) -> int:
-        """Send what is pending, as the pusher does; to how many nodes."""
+    async def send(self) -> AsyncIterator[int]:
+        """Send what is pending, as the pusher does; to how many nodes of each group."""
 
         def work(tx: Transaction) -> tuple[int, int]:
             taken = list(tx.take_pending(GROUP))
@@ -154,40 +150,59 @@ class CostedFleet:
             record_sent(tx, pushes, now=self.now)
             return len(taken), len(pushes)
 
-        count = 0
         while (found := await self.store.write_concurrent(work))[0]:
-            count += found[1]
-        return count
+            yield found[1]
 
-    async def _report(self) -> None:
+    async def report(self) -> AsyncIterator[int]:
         """Let each node report the version, in groups as the server takes them."""
         self.now += timedelta(seconds=20)
         content = report_content("n", {APP: self.version}, REPORT_BYTES)
         messages = [json.dumps(content).encode()] * GROUP
 
-        def take(tx: Transaction, start: int) -> None:
+        def take(tx: Transaction, start: int) -> int:
             names = [f"n{number}" for number in range(start, min(start + GROUP, self.nodes))]
-            tx.expect_nodes([(self.namespace, name) for name in names])
+            tx.expect_nodes([(NAMESPACE, name) for name in names])
             for name, message in zip(names, messages, strict=False):
                 report = read_report(msgspec.json.decode(message), Order())
-                receive_report(tx, f"{self.namespace}.{name}", report, "json", now=self.now)
+                receive_report(tx, f"{NAMESPACE}.{name}", report, "json", now=self.now)
+            return len(names)
 
         for start in range(0, self.nodes, GROUP):
-            await self.store.write_concurrent(lambda tx, start=start: take(tx, start))  # type: ignore[misc]
+            yield await self.store.write_concurrent(partial(take, start=start))
 
 
-class _Cost:
-    """Adds the CPU of this process meanwhile to a list."""
+async def _bring(fleets: Sequence[CostedFleet], number: int) -> None:
+    """Bring version *number* of the app to all nodes; RuntimeError if it does not arrive."""
+    for fleet in fleets:
+        await fleet.start(number)
+        await fleet.step("admission")
+    await _in_turns("sending", fleets, CostedFleet.send)
+    await _in_turns("reports", fleets, CostedFleet.report)
+    for fleet in fleets:
+        await fleet.step("end")
+        await fleet.check_done()
+    await _in_turns("steady", fleets, CostedFleet.report)
 
-    def __init__(self, took: list[float]) -> None:
-        self._took = took
-        self._began = 0.0
 
-    def __enter__(self) -> None:
-        self._began = time.process_time()
-
-    def __exit__(self, *_error: object) -> None:
-        self._took.append(time.process_time() - self._began)
+async def _in_turns(
+    part: str,
+    fleets: Sequence[CostedFleet],
+    work: Callable[[CostedFleet], AsyncIterator[int]],
+) -> None:
+    """Let the fleets do *work* in turns, a group of nodes in each; RuntimeError if any is left."""
+    turns = [(fleet, work(fleet)) for fleet in fleets]
+    left = {id(fleet): fleet.nodes for fleet in fleets}
+    for fleet in fleets:
+        fleet.costs.setdefault(part, []).append(0.0)
+    while turns:
+        for fleet, groups in list(turns):
+            with fleet.costing(part):
+                done = await anext(groups, 0)
+            left[id(fleet)] -= done
+            if not done:
+                turns.remove((fleet, groups))
+    if any(left.values()):
+        raise RuntimeError(f"{part}: not of {sum(left.values())} nodes")
 
 
 def measure_costs(nodes: int, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -197,24 +212,30 @@ def measure_costs(nodes: int, rounds: int = ROUNDS) -> dict[str, Any]:
 
 
 async def _measure(directory: Path, nodes: int, rounds: int) -> dict[str, Any]:
-    async with open_store(
-        Settings(data_dir=directory),
-        sealer=load_or_create_sealer(directory / "secrets.key"),
-        witness=load_or_create_witness(directory),
-    ) as store:
+    async with (
+        _opened_store(directory / "plain") as plain_store,
+        _opened_store(directory / "governed") as governed_store,
+    ):
         now = datetime.now(UTC)
-        plain = CostedFleet(store, "plain", nodes, now)
-        governed = CostedFleet(store, "governed", nodes, now)
-        await plain.prepare(is_governed=False)
-        await governed.prepare(is_governed=True)
+        plain = CostedFleet(plain_store, nodes, now, is_governed=False)
+        governed = CostedFleet(governed_store, nodes, now, is_governed=True)
+        fleets = (plain, governed)
+        for fleet in fleets:
+            await fleet.prepare()
         for number in range(1, rounds + 2):
-            await plain.bring(number, is_governed=False)
-            await governed.bring(number, is_governed=True)
+            await _bring(fleets if number % 2 else fleets[::-1], number)
             if number == 1:
                 # Statements are prepared, and pages read, by the first one.
                 plain.costs.clear()
                 governed.costs.clear()
     return _ratios(governed.medians(), plain.medians(), nodes)
+
+
+def _opened_store(directory: Path) -> AbstractAsyncContextManager[Store]:
+    directory.mkdir()
+    sealer = load_or_create_sealer(directory / "secrets.key")
+    witness = load_or_create_witness(directory)
+    return open_store(Settings(data_dir=directory), sealer=sealer, witness=witness)
 
 
 def _ratios(governed: dict[str, float], plain: dict[str, float], nodes: int) -> dict[str, Any]:
