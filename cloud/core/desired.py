@@ -122,7 +122,7 @@ class Catalog:
         """
         key: object = self._looked_at(labels)
         if assigned:
-            key = (key, frozenset(assigned.items()))
+            key = (key, tuple(assigned.items()))
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MEMO_LIMIT:

@@ -1,8 +1,8 @@
 """What reports of nodes show about the versions that rollouts brought them."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from msgspec.structs import replace
 
 from cloud.core.app import AppVersion
@@ -11,8 +11,7 @@ from cloud.core.report import PENDING, UP, AppStats, Report, failure_of, runs_in
 from cloud.core.rollout import Assignment, AssignmentState
 
 
-@dataclass(frozen=True, slots=True)
-class AppEvidence:
+class AppEvidence(msgspec.Struct, frozen=True, gc=False):
     """How a node does with one version of an app by a report.
 
     *is_taken*: it names the version; *is_healthy*: every instance of it works. *cause* is why it

@@ -5,10 +5,12 @@ follows from its deploy, which is stored for every node (`core.rollout_evidence.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from cloud.core.deploys import Deploy
+from cloud.core.desired import GovernedApp
 from cloud.core.report import Report
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
 from cloud.core.rollout_evidence import after_report, after_sending, with_deploy
@@ -23,12 +25,16 @@ def assignment_of(tx: Transaction, namespace: str, name: str, app: str) -> Assig
     return with_deploy(row, tx.last_deploy(namespace, name))
 
 
-@dataclass(frozen=True, slots=True)
-class NodeProgress:
-    """The assignments of a node, and its newest *deploy* if a rollout has admitted it."""
+class NodeProgress(msgspec.Struct, frozen=True, gc=False):
+    """The *assignments* of a node, without its name, and the apps that are *governed*.
 
+    *is_admitted*: it stands by its deploys with some of them; *deploy* then is the newest.
+    """
+
+    governed: Mapping[str, GovernedApp]
     assignments: Mapping[str, Assignment]
-    deploy: Deploy | None
+    is_admitted: bool = False
+    deploy: Deploy | None = None
 
 
 def progress_of(tx: Transaction, namespace: str, name: str) -> NodeProgress | None:
@@ -36,13 +42,15 @@ def progress_of(tx: Transaction, namespace: str, name: str) -> NodeProgress | No
 
     None without assignments; nothing is looked up where no app is governed.
     """
-    if not tx.catalog(namespace).governed:
+    governed = tx.catalog(namespace).governed
+    if not governed:
         return None
-    rows = tx.assignments_of_node(namespace, name)
+    rows = tx.assigned(namespace, name).rows
     for row in rows.values():
         if row.state is AssignmentState.ADMITTED:
-            return NodeProgress(rows, tx.last_deploy(namespace, name))
-    return NodeProgress(rows, None) if rows else None
+            deploy = tx.last_deploy(namespace, name)
+            return NodeProgress(governed, rows, is_admitted=True, deploy=deploy)
+    return NodeProgress(governed, rows) if rows else None
 
 
 def record_progress(
@@ -65,15 +73,20 @@ def record_progress(
     """
     if before is None or (report is None and not is_update):
         return
-    governed, changed = tx.catalog(namespace).governed, []
+    changed = []
+    last = tx.last_deploy(namespace, name) if before.is_admitted else None
     for app, row in before.assignments.items():
-        after, own = with_deploy(row, before.deploy), governed.get(app)
+        own, stood = before.governed.get(app), with_deploy(row, before.deploy)
+        stands = stood if last is before.deploy else with_deploy(row, last)
+        if stood is row and stands is not row:
+            continue  # sent now, and with no other deploy before
+        after = stood
         if report is not None and own is not None and not _is_over(row, own.rollout):
             after = after_report(after, report, now, refused.get(app, ""))
         if is_update:
             after = after_sending(after, now)
-        if after is not row and after != with_deploy(row, tx.last_deploy(namespace, name)):
-            changed.append(after)
+        if after is not stands and after != stands:
+            changed.append(msgspec.structs.replace(after, node=name))
     if changed:
         tx.put_assignments(namespace, changed)
 

@@ -1,13 +1,12 @@
 """What rollouts have assigned to nodes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from cloud.core.deploys import Deploy
-from cloud.core.desired import NOTHING_ASSIGNED
 from cloud.core.rollout import Assignment, AssignmentState
 from cloud.core.rollout_evidence import with_deploy
 from cloud.store.cache import StoreCache
@@ -107,14 +106,36 @@ SAME_AT_LEAST = 16
 
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
 _DEPLOY = msgspec.json.Decoder(Deploy)
-_NO_ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType({})
+_UNNAMED = '"node":""'
+"""What stands in the document of an assignment that has no node."""
 
 
-def _by_app(_place: NodePlace, rows: Sequence[Row]) -> Mapping[str, Assignment]:
+class NodeAssignments(msgspec.Struct, frozen=True):
+    """The assignments of a node by app, without its name, and the versions of these."""
+
+    rows: Mapping[str, Assignment]
+    versions: Mapping[str, str]
+
+
+def _assignments_of(rows: Iterable[Assignment]) -> NodeAssignments:
+    by_app = {one.app: one for one in rows}
+    return NodeAssignments(by_app, {app: one.version for app, one in by_app.items()})
+
+
+# Those of the nodes of a stage differ by the names of the nodes alone.
+@lru_cache(maxsize=1024)
+def _assignments_in(documents: tuple[str, ...]) -> NodeAssignments:
+    return _assignments_of([_ASSIGNMENT.decode(text) for text in documents])
+
+
+_NOTHING_ASSIGNED = _assignments_of(())
+
+
+def _by_app(place: NodePlace, rows: Sequence[Row]) -> NodeAssignments:
     if not rows:
-        return _NO_ASSIGNMENTS
-    found = [_ASSIGNMENT.decode(text) for (text,) in rows]
-    return {one.app: one for one in found}
+        return _NOTHING_ASSIGNED
+    named = f'"node":"{place[1]}"'
+    return _assignments_in(tuple([text.replace(named, _UNNAMED, 1) for (text,) in rows]))
 
 
 OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app)
@@ -133,12 +154,16 @@ class AssignmentPart(PinnedVersionPart):
 
         How the node stands follows from it and from its deploy (`rollout_evidence.with_deploy`).
         """
+        found = self.assigned(namespace, name).rows
+        return {app: msgspec.structs.replace(one, node=name) for app, one in found.items()}
+
+    def assigned(self, namespace: str, name: str) -> NodeAssignments:
+        """The same without the name of the node, in less time."""
         return self._sets.value(OF_NODE, (namespace, name))
 
     def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
         """The versions of that, by app."""
-        found = self.assignments_of_node(namespace, name)
-        return {app: one.version for app, one in found.items()} if found else NOTHING_ASSIGNED
+        return self.assigned(namespace, name).versions
 
     def assignments(self, namespace: str, app: str) -> StoredAssignments:
         """How each node stands that has one of the app, by the names of nodes."""
@@ -182,9 +207,10 @@ class AssignmentPart(PinnedVersionPart):
         becomes: dict[Lookup[Any], Any] = {}
         before = None
         if self._sets.is_known(OF_NODE, place):
-            known = self._sets.value(OF_NODE, place)
+            known = self._sets.value(OF_NODE, place).rows
             before = known.get(one.app)
-            becomes[OF_NODE] = {**known, one.app: one}
+            unnamed = msgspec.structs.replace(one, node="")
+            becomes[OF_NODE] = _assignments_of({**known, one.app: unnamed}.values())
         is_same = before is not None and _columns_of(before) == _columns_of(one)
         if is_same and not self._sets.is_waiting(PUT_ASSIGNMENT, key):
             own = {name: row[name] for name in ("namespace", "name", "app", "document")}
