@@ -109,7 +109,8 @@ def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
     if put:
         tx.put_assignments(before.namespace, put)
     if gone:
-        tx.delete_assignments(before.namespace, before.app, gone)
+        # Those that are not among them cannot have been put meanwhile: steps are kept one by one.
+        tx.delete_assignments(before.namespace, before.app, gone if left else None)
     if after.state is RolloutState.DONE and before.state is not RolloutState.DONE:
         _mark_unselected(tx, after)
     tx.put_rollout(after)
