@@ -49,7 +49,7 @@ from cloud.jobs.trend_recorder import TrendRecorder
 from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
 from cloud.link.http import activation_app
-from cloud.link.inbox import NodeInbox
+from cloud.link.inbox import GROUPS_ON_POSTGRESQL, NodeInbox
 from cloud.link.installer import ServerAddress
 from cloud.link.measures import Measures
 from cloud.link.node_throttle import NodeThrottle
@@ -234,7 +234,7 @@ def all_jobs(
         throttle=_node_throttle(settings) if hub.client else None,
         on_heard=jobs.commands.heard,
         measures=measures,
-        reads_ahead=bool(settings.database),
+        groups=GROUPS_ON_POSTGRESQL if settings.database else 1,
     )
     kept = settings.deploys_kept
     contexts = (certificates.api, certificates.activation, certificates.nodes)

@@ -117,25 +117,37 @@ async def test_others_are_answered_while_a_long_report_is_carried_out(described:
         assert (await hub.answers(4))[3:] == [(NODE, "report", 3)]
 
 
-@pytest.mark.parametrize("reads_ahead", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
 async def test_a_group_may_be_read_while_the_one_before_is_stored(
-    described: Store, *, reads_ahead: bool
+    described: Store, groups: int
 ) -> None:
     hub, gated = QueueHub(connected={NODE}), GatedStore(described)
-    inbox = NodeInbox(hub, Exchange(gated, lambda: NOW), reads_ahead=reads_ahead)
+    inbox = NodeInbox(hub, Exchange(gated, lambda: NOW), groups=groups)
     numbers = range(1, 6)
     async with running(inbox):
         for number in numbers:
             hub.arrive(NODE, report(number))
         async with asyncio.timeout(20 * UNIT):
             await gated.blocked.wait()
-            while hub.queue.qsize() != (3 if reads_ahead else 4):  # noqa: ASYNC110
+            while hub.queue.qsize() != 5 - groups:  # noqa: ASYNC110
                 await asyncio.sleep(0)  # a turn of the loop
         assert not hub.acked
         assert not hub.pushed
         gated.go.set()
         assert await hub.answers(5) == [(NODE, "report", number) for number in numbers]
     assert len(hub.acked) == 5
+
+
+async def test_a_group_of_other_nodes_may_be_stored_meanwhile(described: Store) -> None:
+    hub, gated = QueueHub(connected={NODE, OTHER}), GatedStore(described)
+    async with running(NodeInbox(hub, Exchange(gated, lambda: NOW), groups=2)):
+        hub.arrive(NODE, report(1))
+        hub.arrive(OTHER, report(7))
+        hub.arrive(NODE, report(2))
+        assert await hub.answers(1) == [(OTHER, "report", 7)]
+        gated.go.set()
+        # Those of one node stay in order.
+        assert (await hub.answers(3))[1:] == [(NODE, "report", 1), (NODE, "report", 2)]
 
 
 def limited(metrics: Metrics) -> float | None:
