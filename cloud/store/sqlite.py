@@ -50,6 +50,7 @@ class SqliteStore(ThreadedStore):
     def __init__(
         self, path: Path, *, sealer: Sealer, witness: Witness, lock_wait: timedelta
     ) -> None:
+        self._looks = SqliteConnection(path, lock_wait=timedelta(), read_only=True)
         super().__init__(
             sealer=sealer,
             witness=witness,
@@ -57,7 +58,7 @@ class SqliteStore(ThreadedStore):
             readers=[
                 SqliteConnection(path, lock_wait=lock_wait, read_only=True) for _ in range(READERS)
             ],
-            short_reader=SqliteConnection(path, lock_wait=timedelta(), read_only=True),
+            short_reader=self._looks,
         )
         self._path = path
         self._lock_wait = lock_wait
@@ -65,8 +66,8 @@ class SqliteStore(ThreadedStore):
         self._ownership: Ownership | None = None
 
     def revision(self) -> int | None:
-        """As in `NotifyingStore`."""
-        return self._written
+        """As in `NotifyingStore`; commands beside the server change things, too."""
+        return None if self._closed else self._looks.revision()
 
     def _prepare(self) -> None:
         try:

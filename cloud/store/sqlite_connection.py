@@ -37,6 +37,20 @@ class SqliteConnection:
         self._read_only = read_only
         # None until it is needed, and after trouble.
         self._open: sqlite3.Connection | None = None
+        self._opened_count = 0
+
+    def revision(self) -> int | None:
+        """Another number after each commit of another connection, of this process or not.
+
+        None if the database cannot be read now.
+        """
+        try:
+            # Is comparable for one connection alone.
+            (version,) = self._opened().execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            self.close()
+            return None
+        return self._opened_count << 32 | int(version)
 
     def in_transaction(self, work: Callable[[Run], T]) -> T:
         """Commit what *work* ran, then return its result; roll back if it raises.
@@ -74,6 +88,7 @@ class SqliteConnection:
             for pragma in _READ_ONLY if self._read_only else _READ_AND_WRITE:
                 connection.execute(pragma)
             self._open = connection
+            self._opened_count += 1
         return self._open
 
     def _undo(self, connection: sqlite3.Connection, *, for_good: bool) -> None:

@@ -90,8 +90,6 @@ class ThreadedStore(ABC):
         )
         self._reading = _Pool(readers, "store-reader")
         self._short_reader = short_reader
-        # Transactions that may have changed something, each counted once it has ended.
-        self._written = 0
         # What came of the transactions that may write.
         self.outcomes = WriteOutcomes()
         # Set after the commit of a transaction that marked nodes as pending.
@@ -222,8 +220,6 @@ class ThreadedStore(ABC):
         except Unavailable as error:
             self.outcomes.record(error.reason)
             raise
-        finally:
-            self._written += 1
         self.outcomes.record()
         tx.remember()
         if tx.marked_pending:

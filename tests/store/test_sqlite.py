@@ -208,6 +208,16 @@ async def test_a_second_server_is_refused_while_the_first_one_runs(tmp_path: Pat
         assert await second.read(lambda tx: tx.node("default", "n")) == node()
 
 
+async def test_a_change_that_a_command_makes_beside_a_server_is_another_revision(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    before = store.revision()
+    with contextlib.closing(sqlite3.connect(tmp_path / "edgesync.db")) as other, other:
+        other.execute("CREATE TABLE of_another_process (name)")
+    assert before is not None
+    assert store.revision() not in {before, None}
+
+
 async def test_another_process_is_refused_too(tmp_path: Path) -> None:
     process = await run_module("writer_process", tmp_path)
     assert process.stdout is not None
