@@ -86,7 +86,7 @@ def tolerated_failures(rollout: Rollout, nodes: int) -> int:
 def _settle(turns: RolloutTurns, rollout: Rollout) -> None:
     """Judge what nodes were sent: who was healthy for long enough, and whose time is over."""
     soaks = [soak_of(rollout, index) for index in range(len(rollout.rules.all_stages))]
-    for node in turns.ordered:
+    for node in turns.ordered if turns.rows else ():
         row = turns.rows.get(node.name)
         if row is None:
             continue

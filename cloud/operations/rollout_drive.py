@@ -113,8 +113,8 @@ def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
         tx.delete_assignments(before.namespace, before.app, gone if left else None)
     if after.state is RolloutState.DONE and before.state is not RolloutState.DONE:
         _mark_unselected(tx, after)
+    _mark_resent(tx, planned)
     tx.put_rollout(after)
-    tx.mark_names_pending(before.namespace, _resent(planned))
     if (after.state, after.stage) != (before.state, before.stage):
         record_rollout_event(tx, after, now=now)
     if not after.state.is_open and before.state.is_open:
@@ -153,6 +153,16 @@ def _is_outdated(tx: Transaction, planned: PlannedStep, names: Collection[str]) 
         if assignment_of(tx, rollout.namespace, name, rollout.app) != before.get(name):
             return True
     return False
+
+
+def _mark_resent(tx: Transaction, planned: PlannedStep) -> None:
+    """Have the nodes sent what they should run that should run another version than before."""
+    rollout, names = planned.rollout, _resent(planned)
+    app = tx.catalog(rollout.namespace).app_at(AppVersion(rollout.app, rollout.target))
+    if app is not None and names and planned.step.stage_of.keys() == set(names):
+        tx.mark_selected_pending(rollout.namespace, app.selector)
+    else:
+        tx.mark_names_pending(rollout.namespace, names)
 
 
 def _resent(planned: PlannedStep) -> Sequence[str]:

@@ -3,11 +3,13 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Generic, TypeVar
 
 from cloud.core.desired import Catalog
+from cloud.core.rollout_stages import RolloutNode
 
 T = TypeVar("T")
 
@@ -15,7 +17,7 @@ _LIMIT = 1024
 """Values of a sort remembered at most."""
 
 _SELECTED_LIMIT = 16
-"""Fleets that are rolled out to, remembered at most; 10,000 nodes are about 5 MB."""
+"""Fleets that are rolled out to, remembered at most; 10,000 nodes are about 6 MB."""
 
 CHANGES_AT_MOST = 500
 """Changes of labels remembered at most, of a kind and namespace; 2 ms to look through."""
@@ -53,12 +55,14 @@ class RevisionCache(Generic[T]):
 class SelectedNodes:
     """The *labels* of the nodes that a selector selects, and their *names* as a JSON array.
 
-    In the order of rollouts. *are_most*: the namespace has few others.
+    In the order of rollouts. *are_most*: the namespace has few others. *present* are the nodes
+    while they are online, by since when they can be heard; only the last such time is there.
     """
 
     labels: Mapping[str, Mapping[str, str]]
     names: str
     are_most: bool
+    present: dict[datetime | None, Sequence[RolloutNode]] = field(default_factory=dict)
 
 
 LabelsPlace = tuple[str, str]

@@ -245,17 +245,20 @@ class RolloutPart(AssignmentPart):
         away = {name for name, is_away, _ in unlike if is_away}
         knowing = {name for name, _, knows in unlike if knows}
         reports = self._report_times(namespace, judged)
+        present = _present(namespace, selected, watched)
+        if not unlike and not reports:
+            return present
+        unlike_most = away | knowing | reports.keys()
         return [
-            RolloutNode(
-                namespace,
-                name,
-                labels,
-                name not in away,
-                reports.get(name),
-                name in knowing,
-                watched,
+            msgspec.structs.replace(
+                node,
+                is_online=node.name not in away,
+                last_report=reports.get(node.name),
+                knows_offers=node.name in knowing,
             )
-            for name, labels in selected.labels.items()
+            if node.name in unlike_most
+            else node
+            for node in present
         ]
 
     def _report_times(self, namespace: str, names: Collection[str]) -> Mapping[str, datetime]:
@@ -291,6 +294,21 @@ class RolloutPart(AssignmentPart):
 
 def _rollout_of(row: Row) -> Rollout:
     return _ROLLOUT.decode(row[0])
+
+
+def _present(
+    namespace: str, selected: SelectedNodes, watched: datetime | None
+) -> Sequence[RolloutNode]:
+    """The nodes *selected* as most of them are: online. Made once as long as they are the same."""
+    known = selected.present.get(watched)
+    if known is None:
+        known = [
+            RolloutNode(namespace, name, labels, is_online=True, watched=watched)
+            for name, labels in selected.labels.items()
+        ]
+        selected.present.clear()
+        selected.present[watched] = known
+    return known
 
 
 def _differs(before: Rollout | None, after: Rollout) -> bool:
