@@ -84,9 +84,10 @@ class HostProcesses:
         found = []
         for path in sorted(self.root.glob("*/*/instance.json")):
             folder = path.parent
-            if not folder.name.startswith("."):
+            made = _read(path)
+            if made and not folder.name.startswith("."):  # it may be removed by now
                 self._log(folder).tend(time.time())
-                found.append(self._instance(folder))
+                found.append(self._instance(folder, made))
         return found
 
     def missing(self, app: AppDefinition) -> Sequence[str]:
@@ -234,8 +235,8 @@ class HostProcesses:
 
     # what is there
 
-    def _instance(self, folder: Path) -> Instance:
-        made, begun = _read(folder / "instance.json"), _read(folder / "begun")
+    def _instance(self, folder: Path, made: dict[str, Any]) -> Instance:
+        begun = _read(folder / "begun")
         state, code, finished = CREATED, 0, 0.0
         if self.shims.is_running(folder):
             state = RUNNING

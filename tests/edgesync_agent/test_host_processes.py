@@ -182,6 +182,17 @@ def test_an_instance_goes_through_its_states_and_each_step_can_be_repeated(
     assert list(site.runtime.root.iterdir()) == []
 
 
+def test_an_instance_without_its_record_is_not_observed(site: ProcessSite) -> None:
+    """It is being removed while another process looks."""
+    site.create(*SLEEP)
+    record = site.root.parent / "instance.json"
+    content = record.read_bytes()
+    record.write_bytes(b"")
+    assert site.runtime.observe() == []
+    record.write_bytes(content)
+    assert site.one().state == CREATED
+
+
 def test_how_a_program_ended_is_known(site: ProcessSite) -> None:
     site.run("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
     ended = site.ended()
