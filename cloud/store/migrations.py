@@ -93,6 +93,7 @@ STEPS: tuple[Step, ...] = (
     ("0046_assignments_by_state", assignments.BY_STATE_FIRST),
     ("0047_device_logins", device_logins.DEVICE_LOGINS),
     ("0048_nodes_by_labels", node_status.NODES_BY_LABELS),
+    ("0049_online_until", node_status.ONLINE_UNTIL),
 )
 """Every migration there ever was, by its id, in their order."""
 

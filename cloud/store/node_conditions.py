@@ -18,7 +18,7 @@ from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, STALE_AFTER_INTERVALS,
 from cloud.core.running import NOT_UP, AppStatus, RunState
 from cloud.core.selectors import Operator, Selector
 from cloud.store.rows import micros
-from cloud.store.statements import Fragment, fragment, joined, numbered
+from cloud.store.statements import Fragment, fragment, fragment_apart, joined, numbered
 
 NOT, AND, OR, OPEN, CLOSE = map(fragment, ("NOT ", " AND ", " OR ", "(", ")"))
 # PostgreSQL would rather make a hash table of all rows than look up some of them.
@@ -27,9 +27,10 @@ _NEVER_TRUE = fragment("(1 = 0)")
 
 # An online node is silent for less than some intervals, an offline one for more.
 _STATES: Mapping[str, Fragment] = {
-    NodeState.ONLINE: fragment(
-        """(place.heard IS NOT NULL AND place.revoked = 0
-AND :now - place.heard < :quiet * place.report_interval)"""
+    NodeState.ONLINE: fragment_apart(
+        sqlite="(place.online_until > :now)",
+        postgres="""(place.heard IS NOT NULL AND place.revoked = 0
+AND :now - place.heard < :quiet * place.report_interval)""",
     ),
     NodeState.STALE: fragment(
         """(place.heard IS NOT NULL AND place.revoked = 0

@@ -7,7 +7,9 @@ at, which takes about as long as a condition on their status. To sort them would
 a sample shows a key that many more nodes are before than a page has, and only those are sorted.
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from cloud.core.listing import Place
@@ -33,7 +35,7 @@ SAMPLED = 250
 _MARGIN = 6
 """How many times a page are expected before the key that ends what is sorted."""
 
-_LEAST = 4
+_LEAST = 3
 """Sampled nodes before that key: of 100,000 nodes, once in thousands of times a page is not."""
 
 _MOST = 0.25
@@ -173,10 +175,8 @@ def first_by_sample(
         selected = (among[0], order.within, *among[1:], *beyond)
         return run(joined(order.names, *selected, order.end), where), None
     [(total, text)] = run(joined(order.counted, *among), where)
-    rows = sorted(
-        json_rows([(text,)]), key=lambda row: (row[1], row[0]), reverse=sorting.is_descending
-    )
-    return rows[:limit], int(total)
+    first = heapq.nlargest if sorting.is_descending else heapq.nsmallest
+    return first(limit, json_rows([(text,)]), key=itemgetter(1, 0)), int(total)
 
 
 def in_order(

@@ -111,6 +111,15 @@ LABEL_TEXT = (
     definition("ALTER TABLE labelled_status RENAME TO node_status"),
 )
 
+_TRIGGER = """
+        CREATE TRIGGER label_text_outdated AFTER UPDATE OF document ON node
+        WHEN new.document <> old.document
+        BEGIN
+            UPDATE node_status SET labels = NULL
+            WHERE namespace = new.namespace AND name = new.name;
+        END
+        """
+
 NODE_USAGE = (
     # The last usage point, by which nodes are sorted; empty until the next one.
     definition("ALTER TABLE node_status ADD COLUMN cpu {integer}"),
@@ -124,14 +133,7 @@ NODE_USAGE = (
 # text writes it after the document.
 LABEL_TEXT_OUTDATED = (
     Definition(
-        """
-        CREATE TRIGGER label_text_outdated AFTER UPDATE OF document ON node
-        WHEN new.document <> old.document
-        BEGIN
-            UPDATE node_status SET labels = NULL
-            WHERE namespace = new.namespace AND name = new.name;
-        END
-        """,
+        _TRIGGER,
         """
         CREATE FUNCTION label_text_outdated() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             UPDATE node_status SET labels = NULL
@@ -144,10 +146,55 @@ LABEL_TEXT_OUTDATED = (
     ),
 )
 
+_BY_LABELS = Definition(
+    "CREATE INDEX node_status_by_labels ON node_status (namespace, labels, deploy)", "SELECT 1"
+)
+
 # The different sets of labels, and how many nodes of each stand how (`cloud/store/label_sets.py`).
 # Reports change none of its columns. PostgreSQL would not use it.
-NODES_BY_LABELS = (
-    Definition(
-        "CREATE INDEX node_status_by_labels ON node_status (namespace, labels, deploy)", "SELECT 1"
-    ),
+NODES_BY_LABELS = (_BY_LABELS,)
+
+_COLUMNS = """namespace, created, name, heard, report_interval, revoked, deploy, labels, cpu_part,
+    memory_part, agent, expires, knows_offers, cpu, memory"""
+
+
+def _of_sqlite(text: str) -> Definition:
+    return Definition(text, "SELECT 1")
+
+
+# One comparison instead of four for each row that is looked at: 12 instead of 17 ms of 100,000.
+# It stands before what it is made of, and in a table that is made anew, as each column is found by
+# those before it. PostgreSQL finds columns by their place.
+ONLINE_UNTIL = (
+    _of_sqlite("DROP TRIGGER label_text_outdated"),
+    _of_sqlite("""
+    CREATE TABLE timed_status (
+        namespace TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        online_until INTEGER NOT NULL GENERATED ALWAYS AS (
+            CASE WHEN heard IS NULL OR revoked <> 0 THEN 0 ELSE heard + 3 * report_interval END
+        ) STORED,
+        heard INTEGER,
+        report_interval INTEGER NOT NULL,
+        revoked INTEGER NOT NULL,
+        deploy TEXT NOT NULL,
+        labels TEXT,
+        cpu_part INTEGER,
+        memory_part INTEGER,
+        agent TEXT NOT NULL,
+        expires INTEGER,
+        knows_offers INTEGER NOT NULL DEFAULT 0,
+        cpu INTEGER,
+        memory INTEGER,
+        PRIMARY KEY (namespace, created, name),
+        UNIQUE (namespace, name),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID
+    """),
+    _of_sqlite(f"INSERT INTO timed_status ({_COLUMNS}) SELECT {_COLUMNS} FROM node_status"),  # noqa: S608
+    _of_sqlite("DROP TABLE node_status"),
+    _of_sqlite("ALTER TABLE timed_status RENAME TO node_status"),
+    _BY_LABELS,
+    _of_sqlite(_TRIGGER),
 )
