@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from pytest_rerunfailures import ClientStatusDB, StatusDB
 
 from cloud.store.postgres import open_postgres_store
 from cloud.store.sealing import load_or_create_sealer
@@ -84,9 +86,38 @@ SECONDS_TO_END = 60
 """What a test has, its tear-down included, once pytest's timeout has failed it."""
 
 
+class Crashes(StatusDB):
+    """Tests that ended their process, in a file, where the plugin asks before each test.
+
+    Its own way, over a socket, takes 1.3 ms of CPU and 40 ms of waiting (Nagle's algorithm).
+    """
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self._file = run / "crashes"
+
+    def get_test_failures(self, crashitem: str) -> int:
+        return self._file.read_text().split("\n").count(crashitem) if self._file.exists() else 0
+
+    def add_test_failure(self, crashitem: str) -> None:
+        with self._file.open("a") as file:
+            file.write(f"{crashitem}\n")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, sched: Any) -> None:
+    Crashes(sched.config._tmp_path_factory.getbasetemp()).add_test_failure(crashitem)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the standard error that is not captured."""
+    """Keep the standard error that is not captured, and look for crashes in the file."""
     config.stash[STDERR] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    failures = getattr(config, "failures_db", None)
+    if isinstance(failures, ClientStatusDB):
+        failures.sock.close()
+        # xdist gives each process a folder in that of the run.
+        config.failures_db = Crashes(Path(config.option.basetemp).parent)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)
