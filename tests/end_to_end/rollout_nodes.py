@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.baetyl.agent import AgentFailed, StockAgent, app_infos
 from tests.baetyl.links import HttpsLink, https_link
@@ -166,7 +167,17 @@ class TwoLinkFleet:
     def all_run(self, app: str, version: str, nodes: int = NODES) -> None:
         """Wait until so many nodes report the app in that version."""
         path = f"/v1/nodes?limit=1&fieldSelector=status.versions.{app}%3D{version}"
-        wait_for(lambda: self._total(path) == nodes, f"{app} {version}", units=60)
+        try:
+            wait_for(lambda: self._total(path) == nodes, f"{app} {version}", units=60)
+        except pytest.fail.Exception as failure:
+            others = self._without(app, version)
+            pytest.fail(f"{failure}: {self._total(path)} of {nodes} run it, not {others}")
+
+    def _without(self, app: str, version: str) -> list[dict[str, Any]]:
+        """The first nodes that did not report the app in that version last."""
+        names = {item["name"] for item in self.api.get("/v1/nodes").json()["items"]}
+        missing = sorted(names - self.running(app, version))[:3]
+        return [self.api.get(f"/v1/nodes/{name}").json() for name in missing]
 
     def updated(self, app: str, nodes: int) -> None:
         """Wait until so many nodes, or more, are updated in the newest rollout of the app."""
