@@ -179,13 +179,20 @@ class Exchange:
             raise request.outcome
         return request.outcome
 
-    async def carry_out(self, requests: Sequence[NodeRequest]) -> None:
+    async def carry_out(
+        self, requests: Sequence[NodeRequest], on_commit: Callable[[], None] | None = None
+    ) -> None:
         """Settle the open ones of *requests*; none is settled before its changes are stored.
 
         Where their answers are so large that they should be sent first, some are left for the next
-        call; one at least is settled by each. Unavailable if the store cannot answer now: those
-        that are not settled may be tried again.
+        call; one at least is settled by each. *on_commit* is called each time that a commit begins.
+        Unavailable if the store cannot answer now: those that are not settled may be tried again.
         """
+
+        def work(tx: Transaction, group: Sequence[NodeRequest]) -> Sequence[RequestOutcome]:
+            tx.on_commit = on_commit
+            return self._outcomes_of(tx, group)
+
         todo = [request for request in requests if not request.is_done]
         for run, channels in (
             (self._store.write_concurrent, _CONCURRENT),
@@ -194,9 +201,7 @@ class Exchange:
         ):
             group = [one for one in todo if one.channel in channels]
             try:
-                await commit_group(
-                    run, group, self._outcomes_of, settle=NodeRequest.settle, fail=_settle_failed
-                )
+                await commit_group(run, group, work, settle=NodeRequest.settle, fail=_settle_failed)
             finally:
                 self._count([one for one in group if one.is_done])
 

@@ -2,8 +2,8 @@
 
 All messages of a group are stored together, then each is acknowledged and answered. While a group
 is being stored the next one gathers in the hub, whose bounded queue slows the senders when the
-store is slow. With several *groups* one of other nodes may be stored beside it, and the next one
-is read meanwhile. Order is kept for each node.
+store is slow; it is read while the one before is committed. With several *groups* one of other
+nodes may be stored beside it, and the next one is read meanwhile. Order is kept for each node.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -135,20 +135,39 @@ class NodeInbox:
             tasks.create_task(self._answer_desires(), name="desires")
             tasks.create_task(self._handle_long(), name="long messages")
             tasks.create_task(self._read_secrets(), name="unread secrets")
+            if self._groups == 1:
+                await self._one_by_one(tasks)
             groups = ConcurrentGroups(tasks, self._groups)
             while True:
-                group = await self._hub.receive(GROUP)
-                accepted = [inbound for inbound in group if not self._is_refused(inbound)]
-                quick = [inbound for inbound in accepted if not self._is_put_apart(inbound)]
-                if not quick:
-                    continue
-                if self._groups == 1:
-                    await self.handle(quick)
-                    continue
-                now = self._exchange.clock()
-                received = await self._read_group(quick, now)
-                nodes = frozenset(inbound.node_id for inbound in quick)
+                received, now = await self._next_group()
+                nodes = frozenset(each.inbound.node_id for each in received)
                 await groups.add(nodes, self._finish(received, now))
+
+    async def _one_by_one(self, tasks: asyncio.TaskGroup) -> NoReturn:
+        """Handle groups, each of which is read while the one before it is committed.
+
+        Not while that is being written: both would compete for the interpreter.
+        """
+        ahead: asyncio.Task[tuple[Sequence[_Received], datetime]] | None = None
+
+        def read_ahead() -> None:
+            nonlocal ahead
+            ahead = ahead or tasks.create_task(self._next_group(), name="next group")
+
+        while True:
+            received, now = await (ahead or self._next_group())
+            ahead = None
+            await self._finish(received, now, read_ahead)
+
+    async def _next_group(self) -> tuple[Sequence[_Received], datetime]:
+        """Wait for messages that are handled together and read them; also when."""
+        while True:
+            group = await self._hub.receive(GROUP)
+            accepted = [inbound for inbound in group if not self._is_refused(inbound)]
+            quick = [inbound for inbound in accepted if not self._is_put_apart(inbound)]
+            if quick:
+                now = self._exchange.clock()
+                return await self._read_group(quick, now), now
 
     def _is_refused(self, inbound: Inbound) -> bool:
         """Charge *inbound* to its node; where the budget is spent it is dropped, and answered once
@@ -202,11 +221,19 @@ class NodeInbox:
             for inbound in group
         ]
 
-    async def _finish(self, received: Sequence[_Received], now: datetime) -> None:
-        """Carry out what was read of a group, then acknowledge and answer each message."""
+    async def _finish(
+        self,
+        received: Sequence[_Received],
+        now: datetime,
+        on_commit: Callable[[], None] | None = None,
+    ) -> None:
+        """Carry out what was read of a group, then acknowledge and answer each message.
+
+        *on_commit* is called when its commit begins.
+        """
         waiting: Sequence[_Received] = received
         while waiting:
-            await self._carry_out([each.request for each in waiting if each.request])
+            await self._carry_out([each.request for each in waiting if each.request], on_commit)
             for each in waiting:
                 if not each.is_settled:
                     continue
@@ -291,11 +318,13 @@ class NodeInbox:
             received.error = Failed()
         return received
 
-    async def _carry_out(self, requests: Sequence[NodeRequest]) -> None:
+    async def _carry_out(
+        self, requests: Sequence[NodeRequest], on_commit: Callable[[], None] | None
+    ) -> None:
         """Carry out *requests*, again and again while there is no store."""
         while True:
             try:
-                await self._exchange.carry_out(requests)
+                await self._exchange.carry_out(requests, on_commit)
             except Unavailable as error:
                 logger.warning("cannot store messages, trying again: %s", error.reason)
                 await self._pause(RETRY_SECONDS)

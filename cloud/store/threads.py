@@ -213,6 +213,8 @@ class ThreadedStore(ABC):
                 self._announce(run, PENDING)
             if tx.numbered_events:
                 self._announce(run, EVENTS)
+            if tx.on_commit is not None:
+                self._loop.call_soon_threadsafe(tx.on_commit)
             return result, tx
 
         try:

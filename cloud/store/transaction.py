@@ -101,6 +101,8 @@ class Transaction(
     def __init__(self, run: Run, sealer: Sealer, cache: StoreCache, chain: Chain) -> None:
         super().__init__(run, sealer, cache)
         self._chain = chain
+        # Called on the event loop when all is written and the commit begins.
+        self.on_commit: Callable[[], None] | None = None
 
     def label_all(self) -> None:
         """Fill in the labels, and the uses, of what an older version of the server has put."""

@@ -56,20 +56,29 @@ class QueueHub(FakeHub):
 
 
 class GatedStore:
-    """Writes of groups with a large report wait for `go`."""
+    """The first write waits for `go`, before its work or once it is committed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, is_committed: bool = False) -> None:
         self._store = store
+        self._is_committed = is_committed
         self.go = asyncio.Event()
         self.blocked = asyncio.Event()
         self._is_first = True
 
     async def write(self, work: Callable[[Transaction], Any]) -> Any:
-        if self._is_first:
-            self._is_first = False
-            self.blocked.set()
-            await self.go.wait()
-        return await self._store.write(work)
+        if not self._is_first:
+            return await self._store.write(work)
+        self._is_first = False
+        if not self._is_committed:
+            await self._wait()
+            return await self._store.write(work)
+        result = await self._store.write(work)
+        await self._wait()
+        return result
+
+    async def _wait(self) -> None:
+        self.blocked.set()
+        await self.go.wait()
 
     write_concurrent = write
 
@@ -130,6 +139,23 @@ async def test_a_group_may_be_read_while_the_one_before_is_stored(
         async with asyncio.timeout(20 * UNIT):
             await gated.blocked.wait()
             while hub.queue.qsize() != 5 - groups:  # noqa: ASYNC110
+                await asyncio.sleep(0)  # a turn of the loop
+        assert not hub.acked
+        assert not hub.pushed
+        gated.go.set()
+        assert await hub.answers(5) == [(NODE, "report", number) for number in numbers]
+    assert len(hub.acked) == 5
+
+
+async def test_the_next_group_is_read_while_one_is_committed(described: Store) -> None:
+    hub, gated = QueueHub(connected={NODE}), GatedStore(described, is_committed=True)
+    numbers = range(1, 6)
+    async with running(NodeInbox(hub, Exchange(gated, lambda: NOW))):
+        for number in numbers:
+            hub.arrive(NODE, report(number))
+        async with asyncio.timeout(20 * UNIT):
+            await gated.blocked.wait()
+            while hub.queue.qsize() != 3:  # noqa: ASYNC110
                 await asyncio.sleep(0)  # a turn of the loop
         assert not hub.acked
         assert not hub.pushed
