@@ -97,8 +97,10 @@ class ClientHub:
         A broker drops it when the node is not connected there.
         """
         topic = topic_for(node_id, channel)
-        sent = [session.publish(topic, payload) for session in self._sessions]
-        return any(sent)
+        is_sent = False
+        for session in self._sessions:
+            is_sent |= session.publish(topic, payload)
+        return is_sent
 
     async def send(
         self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta

@@ -6,8 +6,12 @@ those of the OASIS standard. `broker.wire` has the packets of nodes, MQTT 3.1.1;
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from broker.errors import MalformedPacket
+from broker.topics import TOPICS_KEPT
 from broker.wire import MAX_REMAINING_LENGTH, encoded_topic, frame_at
 
 PINGREQ = b"\xc0\x00"
@@ -59,8 +63,7 @@ class Connack:
     """Longest packet that the broker takes."""
 
 
-@dataclass(slots=True)
-class PublishPacket:
+class PublishPacket(msgspec.Struct, gc=False):
     """A message (3.3); *packet_id* is 0 at QoS 0."""
 
     topic: bytes
@@ -126,7 +129,13 @@ def unsubscribe_bytes(packet_id: int, filters: Iterable[str]) -> bytes:
 
 def publish_bytes(topic: str, payload: bytes) -> bytes:
     """Write a PUBLISH at QoS 0 (3.3)."""
-    return _packet(0x30, encoded_topic(topic), b"\x00", payload)
+    return _packet(0x30, _publish_head(topic), payload)
+
+
+@lru_cache(maxsize=TOPICS_KEPT)
+def _publish_head(topic: str) -> bytes:
+    """Topic and no properties, of a PUBLISH at QoS 0."""
+    return encoded_topic(topic) + b"\x00"
 
 
 def acknowledged_publish_bytes(topic: str, packet_id: int, payload: bytes, expiry: int) -> bytes:
@@ -202,6 +211,8 @@ class PacketReader:
 
 def _packet(first: int, *parts: bytes) -> bytes:
     length = sum(map(len, parts))
+    if length < 0x80:
+        return b"".join((bytes((first, length)), *parts))
     return b"".join((first.to_bytes(1), _variable(length), *parts))
 
 
@@ -242,7 +253,9 @@ def _publish(data: bytes, first: int, body: int, end: int) -> PublishPacket:
     packet_id = int.from_bytes(data[topic_end:properties_at])
     if qos and not packet_id:
         raise MalformedPacket("packet id 0 (2.2.1)")
-    length, payload_at = _read_variable(data, properties_at, end)
+    length, payload_at = data[properties_at], properties_at + 1
+    if length >= 0x80:
+        length, payload_at = _read_variable(data, properties_at, end)
     payload_at += length
     if payload_at > end:
         raise MalformedPacket("PUBLISH is shorter than its properties")

@@ -36,6 +36,17 @@ class NodeBudgets:
         self._timer = timer
         self._buckets: OrderedDict[str, _Buckets] = OrderedDict()
 
+    def take(self, node_id: str, size: int) -> float:
+        """Charge a message of *size* bytes if it may be taken: 0; else the seconds until then."""
+        if not self._messages and not self._bytes:
+            return 0.0
+        found = self._filled(node_id)
+        wait = self._wait(found)
+        if not wait:
+            found.messages -= 1
+            found.bytes -= size
+        return wait
+
     def charge(self, node_id: str, size: int, *, count: int = 1) -> float:
         """Count *size* bytes, as *count* messages; seconds until more may be taken, 0 for now."""
         if not self._messages and not self._bytes:

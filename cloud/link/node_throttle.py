@@ -40,13 +40,10 @@ class NodeThrottle:
 
     def take(self, node_id: str, size: int) -> NodeRefusal | None:
         """Charge a message of *size* bytes to the node; None: it may be carried out."""
-        wait = self._budgets.wait(node_id)
+        wait = self._budgets.take(node_id, size)
         if not wait:
-            self._budgets.charge(node_id, size)
             return None
         is_last = False
-        if self._excess.wait(node_id):
+        if self._excess.take(node_id, size):
             is_last = self._ends.take(node_id, self._timer()) is None
-        else:
-            self._excess.charge(node_id, size)
         return NodeRefusal(wait, self._answers.take(node_id, self._timer()) is None, is_last)
