@@ -107,7 +107,8 @@ class Shims:
 
     def stop(self, folder: Path, grace: float) -> None:
         """End an instance: SIGTERM, and SIGKILL to what is left of it after *grace* seconds."""
-        self._signal(folder, signal.SIGTERM)
+        if not self._signal(folder, signal.SIGTERM):
+            return
         self._wait(folder, grace)
         if self._signal(folder, signal.SIGKILL):
             self._wait(folder, KILL_WAIT)
