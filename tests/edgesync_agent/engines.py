@@ -106,19 +106,20 @@ class RunningEngine:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of the engine's user.
+        """The environment of the engine's user; two of them save CPU.
 
-        Podman tells of which packages its programs are, for which dpkg reads all that is installed:
-        half a second of CPU, unless nothing is.
+        Podman tells of which packages its programs are, for which dpkg reads all that is installed,
+        unless nothing is. dockerd runs itself three times for each container, and collects garbage
+        in a third of the time that its start takes.
         """
-        packages = {"DPKG_ADMINDIR": str(self.folder / "no-packages")}
+        saving = {"DPKG_ADMINDIR": str(self.folder / "no-packages"), "GOGC": "400"}
         if self.user is not None:
             home, run = str(self.folder), str(self.run)
-            return {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": run, **packages}
+            return {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": run, **saving}
         # A closed port stands in for every registry outside of this machine.
         closed = "http://127.0.0.1:9"
         proxies = {"HTTPS_PROXY": closed, "HTTP_PROXY": closed, "NO_PROXY": "127.0.0.1,localhost"}
-        return {**os.environ, "SSL_CERT_DIR": str(self.folder / "trust"), **proxies, **packages}
+        return {**os.environ, "SSL_CERT_DIR": str(self.folder / "trust"), **proxies, **saving}
 
     def start(self) -> None:
         """Start it and wait until it answers.
