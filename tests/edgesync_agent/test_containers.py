@@ -95,13 +95,15 @@ class Bench:
 
 def wait_for(look: Callable[[], Any], units: float = 15) -> Any:
     deadline = time.monotonic() + units * UNIT
+    pause = 0.02  # between looks, until the deadline
     while True:
         with contextlib.suppress(StopIteration, AssertionError):
             found = look()
             if found:
                 return found
         assert time.monotonic() < deadline, "nothing came of it"
-        time.sleep(0.05)  # between looks, until the deadline
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.2)
 
 
 @pytest.fixture
