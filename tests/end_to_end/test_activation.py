@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -215,13 +217,18 @@ def test_a_thousand_at_once_do_not_overrun_a_quota_of_five_hundred(tmp_path: Pat
     with (
         running_server(tmp_path / "data", "--requests-per-second", "0") as server,
         server.client() as api,
-        server.devices() as devices,
         ThreadPoolExecutor(32) as threads,
     ):
+
+        def ask(claims: Sequence[dict[str, Any]]) -> list[httpx.Response]:
+            """Activate one device after the other, by a connection of their own."""
+            with server.devices() as devices:
+                return [devices.post("/v1/active", json=claim) for claim in claims]
+
         batch = make_batch(api, quotaNum=500)
         _, csr = make_csr()
         claims = [claim_for(batch, f"sn-{number}", csr) for number in range(1000)]
-        answers = list(threads.map(lambda claim: devices.post("/v1/active", json=claim), claims))
+        answers = list(chain.from_iterable(threads.map(ask, (claims[n::32] for n in range(32)))))
         statuses = Counter(answer.status_code for answer in answers)
         assert statuses == {200: 500, 400: 500}
         codes = {answer.json()["code"] for answer in answers if answer.status_code == 400}
