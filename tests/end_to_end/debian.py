@@ -37,6 +37,7 @@ for package in "$1"/var/cache/apt/archives/*.deb; do
     dpkg-deb --field "$package" | sed /^Conffiles:/d
     printf 'Status: install ok installed\\n\\n'
 done > "$1/var/lib/dpkg/status"
+rm -r "$1/usr/share/doc" "$1/usr/share/locale" "$1/usr/share/man"
 """
 
 
