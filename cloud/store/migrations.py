@@ -94,6 +94,7 @@ STEPS: tuple[Step, ...] = (
     ("0047_device_logins", device_logins.DEVICE_LOGINS),
     ("0048_nodes_by_labels", node_status.NODES_BY_LABELS),
     ("0049_online_until", node_status.ONLINE_UNTIL),
+    ("0050_local_nodes", node_status.LOCAL_NODES),
 )
 """Every migration there ever was, by its id, in their order."""
 

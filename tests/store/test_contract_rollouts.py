@@ -8,6 +8,7 @@ import pytest
 
 from cloud.core.app import App, AppSpec, AppVersion, Ref, Volume
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
+from cloud.core.core_configuration import Mode
 from cloud.core.desired import Catalog
 from cloud.core.kinds import CONFIG, SECRET
 from cloud.core.listing import ListOptions
@@ -347,3 +348,21 @@ async def test_the_nodes_of_a_rollout_are_found_among_few_and_many(
         ]
 
     await store.read(look)
+
+
+@pytest.mark.parametrize("others", [0, 9])
+async def test_a_node_in_local_mode_is_away(store: Store, others: int) -> None:
+    def put(tx: Transaction) -> None:
+        for mode in Mode:
+            tx.put_node(replace(node(mode.value), mode=mode))
+            tx.put_report("default", mode.value, report(), "json", NOW)
+        for number in range(others):
+            tx.put_node(replace(node(f"other{number}"), spec=NodeSpec({"role": "till"})))
+        # Of the same name, in another namespace.
+        tx.put_node(replace(node(Mode.CLOUD.value, "other"), mode=Mode.LOCAL))
+
+    await store.write(put)
+    found = await store.read(
+        lambda tx: tx.fleet_nodes("default", parse_selector("role=gateway"), now=NOW)
+    )
+    assert {one.name: one.is_online for one in found} == {"cloud": True, "local": False}

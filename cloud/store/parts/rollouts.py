@@ -6,7 +6,6 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.app import App
-from cloud.core.core_configuration import Mode
 from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.readiness import STALE_AFTER_INTERVALS
@@ -122,13 +121,12 @@ _UNLIKE_MOST = """
     SELECT CAST({{json_group_array}}({{json_array}}(own.name, own.is_away, own.knows)) AS TEXT)
     FROM (
         SELECT place.name AS name, place.knows_offers AS knows, CASE WHEN place.revoked <> 0
-            OR place.heard IS NULL OR node.mode = :local
-            OR :now >= :quiet * place.report_interval
+            OR place.heard IS NULL OR place.name IN (
+                SELECT name FROM node WHERE namespace = :namespace AND mode = 'local'
+            ) OR :now >= :quiet * place.report_interval
                 + CASE WHEN place.heard > :since THEN place.heard ELSE :since END
             THEN 1 ELSE 0 END AS is_away
-        FROM {source}node_status AS place CROSS JOIN node
-        WHERE place.namespace = :namespace{condition}
-            AND node.namespace = place.namespace AND node.name = place.name
+        FROM {source}node_status AS place WHERE place.namespace = :namespace{condition}
     ) AS own WHERE own.is_away = 1 OR (own.knows = 1 AND :with_offers = 1)
 """
 UNLIKE_MOST_IN = statement(
@@ -231,7 +229,6 @@ class RolloutPart(AssignmentPart):
             )
         wanted: Parameters = {
             "namespace": namespace,
-            "local": Mode.LOCAL.value,
             "now": micros(now),
             "since": micros(watched) if watched else 0,
             "quiet": STALE_AFTER_INTERVALS,

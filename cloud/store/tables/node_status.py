@@ -198,3 +198,8 @@ ONLINE_UNTIL = (
     _BY_LABELS,
     _of_sqlite(_TRIGGER),
 )
+
+# Few: what looks through a fleet excludes them without looking up each of its nodes.
+LOCAL_NODES = (
+    definition("CREATE INDEX node_local ON node (namespace, name) WHERE mode = 'local'"),
+)
