@@ -16,6 +16,7 @@ ALL = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_WORDS = msgspec.json.Decoder(list[str])
 _ROWS = msgspec.json.Decoder(list[list[Any]])
 
 
@@ -53,6 +54,11 @@ def document(spec: msgspec.Struct) -> str:
 def json_text(words: Sequence[str]) -> str:
     """A JSON array of *words*, for a statement with `{elements}` of it."""
     return msgspec.json.encode(words).decode()
+
+
+def json_words(text: str) -> Sequence[str]:
+    """The words of a JSON array, as `json_text` writes it."""
+    return _WORDS.decode(text)
 
 
 def json_rows(found: Sequence[Row]) -> Sequence[Row]:

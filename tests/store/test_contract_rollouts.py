@@ -366,3 +366,39 @@ async def test_a_node_in_local_mode_is_away(store: Store, others: int) -> None:
         lambda tx: tx.fleet_nodes("default", parse_selector("role=gateway"), now=NOW)
     )
     assert {one.name: one.is_online for one in found} == {"cloud": True, "local": False}
+
+
+async def test_assignments_of_a_group_are_those_of_each_of_its_nodes(store: Store) -> None:
+    names = [f"n{number}" for number in range(40)]
+    places = [("default", name) for name in (*names, "none", "gone")]
+    others = [assignment(name, "3") for name in names[:2]]
+    another = [replace_app(assignment(name, "1"), "clock") for name in names[1:4]]
+
+    def put(tx: Transaction) -> None:
+        for name in (*names, "none"):
+            tx.put_node(node(name))
+        tx.put_assignments("default", [assignment(name, "2") for name in names])
+        tx.put_assignments("default", [*others, *another])
+
+    await store.write(put)
+
+    def look(tx: Transaction) -> None:
+        found = [dict(one.versions) for one in tx.assigned_to_each(places)]
+        both = {"clock": "1", "web": "2"}
+        assert found == [
+            *({"web": "3"}, {**both, "web": "3"}, both, both),
+            *[{"web": "2"}] * 36,
+            *({}, {}),
+        ]
+
+    def look_at_each(tx: Transaction) -> None:
+        one_by_one = [tx.assigned(*place) for place in places]
+        assert tx.assigned_to_each(places) == one_by_one
+        assert {one.node for one in tx.assignments_of_node("default", "n1").values()} == {"n1"}
+
+    await store.read(look)
+    await store.read(look_at_each)
+
+
+def replace_app(one: Assignment, app: str) -> Assignment:
+    return msgspec.structs.replace(one, app=app)

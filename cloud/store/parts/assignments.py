@@ -17,6 +17,9 @@ from cloud.store.rows import Parameters, Row, document, json_rows, json_text
 from cloud.store.sealing import Sealer
 from cloud.store.statements import set_statement, statement
 
+_BEGINNING = '{"node":"'
+"""The nine characters that each document begins with; the name of the node follows."""
+
 PUT_ASSIGNMENT = set_statement(
     """
     INSERT INTO assignment (namespace, name, app, version, previous, stage, state, document)
@@ -39,12 +42,12 @@ SET_ASSIGNMENT = set_statement(
     order=2,
     writes={"assignment"},
 )
-# The same for many nodes: the document, which is without the name of one, gets it here.
+# The same for many nodes: each document gets the name of its node here.
 PUT_SAME_ASSIGNMENTS = statement(
     """
     INSERT INTO assignment (namespace, name, app, version, previous, stage, state, document)
     SELECT node.namespace, node.name, :app, :version, :previous, :stage, :state,
-        replace(:document, '"node":""', '"node":"' || node.name || '"')
+        :beginning || node.name || :rest
     FROM {elements[names]} CROSS JOIN node
     WHERE node.namespace = :namespace AND node.name = given.value
     ON CONFLICT (namespace, name, app) DO UPDATE SET version = excluded.version,
@@ -54,15 +57,24 @@ PUT_SAME_ASSIGNMENTS = statement(
     reads={"node"},
     writes={"assignment"},
 )
+# The documents from the end of the name of the node on: those of most nodes of a stage are the same
+# then, and given once.
 ASSIGNMENTS_OF_NODE = statement(
-    "SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app",
+    """
+    SELECT substr(document, 10 + length(name)) FROM assignment
+    WHERE namespace = :namespace AND name = :name
+    """,
     reads={"assignment"},
 )
 ASSIGNMENTS_OF_NODES = statement(
     """
-    SELECT CAST({json_group_array}({json_array}(assignment.name, assignment.document)) AS TEXT)
-    FROM {elements[names]} CROSS JOIN assignment
-    WHERE assignment.namespace = :namespace AND assignment.name = given.value
+    SELECT CAST({json_group_array}({json_array}(own.names, own.document)) AS TEXT) FROM (
+        SELECT CAST({json_group_array}(assignment.name) AS TEXT) AS names,
+            substr(assignment.document, 10 + length(assignment.name)) AS document
+        FROM {elements[names]} CROSS JOIN assignment
+        WHERE assignment.namespace = :namespace AND assignment.name = given.value
+        GROUP BY 2
+    ) AS own
     """,
     reads={"assignment"},
 )
@@ -106,39 +118,41 @@ SAME_AT_LEAST = 16
 
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
 _DEPLOY = msgspec.json.Decoder(Deploy)
-_UNNAMED = '"node":""'
-"""What stands in the document of an assignment that has no node."""
 
 
 class NodeAssignments(msgspec.Struct, frozen=True):
-    """The assignments of a node by app, without its name, and the versions of these."""
+    """The assignments of a node by app, without its name, and the versions of these.
+
+    *is_admitted*: it stands by its deploys with some of them.
+    """
 
     rows: Mapping[str, Assignment]
     versions: Mapping[str, str]
+    is_admitted: bool
 
 
 def _assignments_of(rows: Iterable[Assignment]) -> NodeAssignments:
     by_app = {one.app: one for one in rows}
-    return NodeAssignments(by_app, {app: one.version for app, one in by_app.items()})
+    versions = {app: one.version for app, one in by_app.items()}
+    is_admitted = any(one.state is AssignmentState.ADMITTED for one in by_app.values())
+    return NodeAssignments(by_app, versions, is_admitted)
 
 
 # Those of the nodes of a stage differ by the names of the nodes alone.
 @lru_cache(maxsize=1024)
 def _assignments_in(documents: tuple[str, ...]) -> NodeAssignments:
-    return _assignments_of([_ASSIGNMENT.decode(text) for text in documents])
+    found = [_ASSIGNMENT.decode(_BEGINNING + text) for text in documents]
+    return _assignments_of(sorted(found, key=lambda one: one.app))
 
 
-_NOTHING_ASSIGNED = _assignments_of(())
+NO_ASSIGNMENTS = _assignments_of(())
 
 
-def _by_app(place: NodePlace, rows: Sequence[Row]) -> NodeAssignments:
-    if not rows:
-        return _NOTHING_ASSIGNED
-    named = f'"node":"{place[1]}"'
-    return _assignments_in(tuple([text.replace(named, _UNNAMED, 1) for (text,) in rows]))
+def _by_app(_place: NodePlace, rows: Sequence[Row]) -> NodeAssignments:
+    return _assignments_in(tuple([text for (text,) in rows])) if rows else NO_ASSIGNMENTS
 
 
-OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app)
+OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app, are_shared=True)
 
 
 class AssignmentPart(PinnedVersionPart):
@@ -160,6 +174,11 @@ class AssignmentPart(PinnedVersionPart):
     def assigned(self, namespace: str, name: str) -> NodeAssignments:
         """The same without the name of the node, in less time."""
         return self._sets.value(OF_NODE, (namespace, name))
+
+    def assigned_to_each(self, nodes: Sequence[NodePlace]) -> Sequence[NodeAssignments]:
+        """As `assigned` of each of *nodes* (namespace, name)."""
+        self._sets.expect(nodes)
+        return self._sets.values(OF_NODE, nodes)
 
     def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
         """The versions of that, by app."""
@@ -187,19 +206,16 @@ class AssignmentPart(PinnedVersionPart):
             for one in given:
                 self._put_assignment(namespace, one)
             return
-        alike: dict[Assignment, list[Assignment]] = {}
-        for one in given:
-            alike.setdefault(msgspec.structs.replace(one, node=""), []).append(one)
-        for same, own in alike.items():
-            if len(own) < SAME_AT_LEAST:
-                for one in own:
-                    self._put_assignment(namespace, one)
+        for same, names in _alike(given).items():
+            if len(names) < SAME_AT_LEAST:
+                for name in names:
+                    self._put_assignment(namespace, msgspec.structs.replace(same, node=name))
             else:
-                # In the order of the table, which is faster, and that of others' locks.
-                names = json_text(sorted([one.node for one in own]))
-                row = {**_row_of(namespace, same), "names": names}
+                row = {**_row_of(namespace, same), "beginning": _BEGINNING}
+                row["rest"] = str(row.pop("document")).removeprefix(_BEGINNING)
                 del row["name"]
-                self._run(PUT_SAME_ASSIGNMENTS, row)
+                # In the order of the table, which is faster, and that of others' locks.
+                self._run(PUT_SAME_ASSIGNMENTS, {**row, "names": json_text(sorted(names))})
 
     def _put_assignment(self, namespace: str, one: Assignment) -> None:
         row, place = _row_of(namespace, one), (namespace, one.node)
@@ -228,6 +244,19 @@ class AssignmentPart(PinnedVersionPart):
             self._run(DELETE_ASSIGNMENTS, which)
         else:
             self._run(DELETE_ASSIGNMENTS_OF, {**which, "names": json_text(list(nodes))})
+
+
+def _alike(rows: Iterable[Assignment]) -> Mapping[Assignment, Sequence[str]]:
+    """The names of the nodes of *rows*, by what else they state."""
+    found: dict[Assignment, list[str]] = {}
+    same, names = None, list[str]()
+    for row in rows:
+        unnamed = msgspec.structs.replace(row, node="")
+        # Most are like the one before, which takes less time to find out than to hash it.
+        if unnamed != same:
+            same, names = unnamed, found.setdefault(unnamed, [])
+        names.append(row.node)
+    return found
 
 
 def _row_of(namespace: str, one: Assignment) -> dict[str, str | int]:
