@@ -10,6 +10,8 @@ from cloud.core.deploys import CAUSE_LIMIT, Deploy, DeployOutcome
 from cloud.core.report import PENDING, UP, AppStats, Report, failure_of, runs_instead
 from cloud.core.rollout import Assignment, AssignmentState
 
+_ADMITTED = AssignmentState.ADMITTED
+
 
 class AppEvidence(msgspec.Struct, frozen=True, gc=False):
     """How a node does with one version of an app by a report.
@@ -100,17 +102,24 @@ def _with_evidence(
     return assignment
 
 
-def with_deploy(assignment: Assignment, deploy: Deploy | None) -> Assignment:
-    """*assignment* as it stands by the newest *deploy* of the node; the same object if not by that.
+def stands_by(assignment: Assignment, deploy: Deploy | None) -> bool:
+    """Return whether a node with this *assignment* was sent its version with *deploy*.
 
     When a node that was admitted was sent its version, and since when it has been healthy with it,
-    is stored only where that differs from what its deploy states.
+    is stored only where that differs from what its newest deploy states.
     """
-    if assignment.state is not AssignmentState.ADMITTED or deploy is None:
-        return assignment
-    if assignment.admitted is None or deploy.sent < assignment.admitted:
-        return assignment
-    if AppVersion(assignment.app, assignment.version) not in deploy.apps:
+    return (
+        assignment.state is _ADMITTED
+        and deploy is not None
+        and assignment.admitted is not None
+        and deploy.sent >= assignment.admitted
+        and AppVersion(assignment.app, assignment.version) in deploy.apps
+    )
+
+
+def with_deploy(assignment: Assignment, deploy: Deploy | None) -> Assignment:
+    """*assignment* as it stands by the newest *deploy* of the node; the same object if not so."""
+    if deploy is None or not stands_by(assignment, deploy):
         return assignment
     healthy = deploy.ended if deploy.outcome is DeployOutcome.CONVERGED else None
     return replace(assignment, state=AssignmentState.SENT, sent=deploy.sent, healthy=healthy)

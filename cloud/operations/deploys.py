@@ -7,6 +7,8 @@ new about it, writes nothing here. Of each node the newest *kept* are stored.
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from cloud.core.deploys import Deploy, DeployOutcome, DeployStatus, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
@@ -15,6 +17,13 @@ from cloud.operations.nodes import existing_node
 from cloud.store.transaction import Transaction
 
 _REPORTED = frozenset({DeployOutcome.CONVERGED, DeployOutcome.FAILED})
+
+
+class BegunDeploy(msgspec.Struct, frozen=True, gc=False):
+    """A *deploy* that was begun for a node, and the one *before*, if it had one."""
+
+    before: Deploy | None
+    deploy: Deploy
 
 
 def record_deploy_report(
@@ -60,16 +69,17 @@ def record_push(
     *,
     now: datetime,
     kept: int,
-) -> None:
+) -> BegunDeploy | None:
     """Begin a deploy, unless the node was sent *desired* before or runs it, or is gone."""
     current = tx.open_deploy(namespace, name)
     if current is not None and current.is_of(desired):
-        return
+        return None
     if current is not None:
         tx.put_deploy(namespace, name, current.at(now).superseded(now), is_open=False)
-    if tx.node(namespace, name) is not None and not runs(reported, desired):
-        tx.set_deploy_status(namespace, name, DeployStatus.PENDING)
-        _begin(tx, namespace, name, reported, desired, now, kept)
+    if tx.node(namespace, name) is None or runs(reported, desired):
+        return None
+    tx.set_deploy_status(namespace, name, DeployStatus.PENDING)
+    return _begin(tx, namespace, name, reported, desired, now, kept)
 
 
 def deploys_of_node(
@@ -88,7 +98,7 @@ def _begin(
     desired: Desired,
     now: datetime,
     kept: int,
-) -> None:
+) -> BegunDeploy:
     node = existing_node(tx, namespace, name)
     catalog, held = tx.catalog(namespace), set(reported.apps or ())
     found = (catalog.app_at(app) for app in desired.apps if app not in held)
@@ -104,3 +114,4 @@ def _begin(
     )
     tx.put_deploy(namespace, name, deploy, is_open=True)
     tx.delete_old_deploys(namespace, name, deploy.number - kept)
+    return BegunDeploy(before, deploy)

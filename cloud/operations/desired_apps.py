@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from cloud.core.app import App
 from cloud.core.desired import NOTHING_ASSIGNED, Assigned
 from cloud.core.node import Node
+from cloud.store.parts.assignments import NO_ASSIGNMENTS, NodeAssignments
+from cloud.store.parts.row_sets import NodePlace
 from cloud.store.transaction import Transaction
 
 
@@ -13,6 +17,16 @@ def assigned_to(tx: Transaction, namespace: str, name: str) -> Assigned:
     """What rollouts have assigned to the node; looked up only where some app is governed."""
     is_governed = bool(tx.catalog(namespace).governed)
     return tx.assigned_versions(namespace, name) if is_governed else NOTHING_ASSIGNED
+
+
+def assigned_to_each(tx: Transaction, nodes: Sequence[NodePlace]) -> Sequence[NodeAssignments]:
+    """The same of each of *nodes* (namespace, name), with the assignments."""
+    found: list[NodeAssignments] = []
+    for namespace, places in groupby(nodes, itemgetter(0)):
+        own = list(places)
+        is_governed = bool(tx.catalog(namespace).governed)
+        found += tx.assigned_to_each(own) if is_governed else [NO_ASSIGNMENTS] * len(own)
+    return found
 
 
 def desired_apps(tx: Transaction, node: Node) -> Sequence[App]:

@@ -19,14 +19,16 @@ from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import record_deploy_report, record_push
+from cloud.operations.desired_apps import assigned_to_each
 from cloud.operations.encryption_keys import receive_key
 from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
-from cloud.operations.rollout_evidence import progress_of, record_progress
+from cloud.operations.rollout_evidence import progress_of, record_progress, record_sending
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
 from cloud.operations.usage import record_usage
+from cloud.store.parts.assignments import NodeAssignments
 from cloud.store.transaction import Transaction
 
 
@@ -43,13 +45,17 @@ class ReportReply(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DesiredUpdate:
-    """A delta for a node that did not ask, in the encoding it last used."""
+    """A delta for a node that did not ask, in the encoding it last used.
+
+    It follows from what was *reported*, and from what is *assigned* to the node and so *desired*.
+    """
 
     node_id: str
     encoding: str
     delta: Delta
     reported: Reported
     desired: Desired
+    assigned: NodeAssignments
 
 
 def receive_report(
@@ -149,11 +155,11 @@ def deltas_for(
     """
     pushes = []
     tx.expect_nodes(nodes)
-    for namespace, name in nodes:
+    for (namespace, name), assigned in zip(nodes, assigned_to_each(tx, nodes), strict=True):
         node, stored = tx.node(namespace, name), tx.report(namespace, name)
         if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
-        desired = desired_of(tx, namespace, name, node.labels, stored.report)
+        desired = desired_of(tx, namespace, name, node.labels, stored.report, assigned.versions)
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
         delta = delta or _reverting(tx, namespace, name, desired, properties)
@@ -161,8 +167,9 @@ def deltas_for(
             offers = offers_of(tx, namespace, name, node.labels, now=now)
             delta = with_offers(delta, stored.report, desired, properties, offers)
         if delta:
+            reported = stored.report.reported
             pushes.append(
-                DesiredUpdate(node.id, stored.encoding, delta, stored.report.reported, desired)
+                DesiredUpdate(node.id, stored.encoding, delta, reported, desired, assigned)
             )
     return pushes
 
@@ -178,9 +185,11 @@ def record_sent(
     tx.expect_nodes([split_node_id(push.node_id) for push in pushes])
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
-        before = progress_of(tx, namespace, name)
-        record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
-        record_progress(tx, namespace, name, before, None, {}, is_update=True, now=now)
+        begun = record_push(
+            *(tx, namespace, name, push.reported, push.desired), now=now, kept=deploys_kept
+        )
+        if push.assigned.rows:
+            record_sending(tx, namespace, name, push.assigned, begun, now)
 
 
 def _delta(

@@ -13,7 +13,9 @@ from cloud.core.deploys import Deploy
 from cloud.core.desired import GovernedApp
 from cloud.core.report import Report
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
-from cloud.core.rollout_evidence import after_report, after_sending, with_deploy
+from cloud.core.rollout_evidence import after_report, after_sending, stands_by, with_deploy
+from cloud.operations.deploys import BegunDeploy
+from cloud.store.parts.assignments import NodeAssignments
 from cloud.store.transaction import Transaction
 
 
@@ -26,15 +28,14 @@ def assignment_of(tx: Transaction, namespace: str, name: str, app: str) -> Assig
 
 
 class NodeProgress(msgspec.Struct, frozen=True, gc=False):
-    """The *assignments* of a node, without its name, and the apps that are *governed*.
+    """What is *assigned* to a node, with the apps that are *governed*.
 
-    *is_admitted*: it stands by its deploys with some of them; *deploy* then is the newest.
+    *deploy* is its newest one, None where it does not stand by that.
     """
 
     governed: Mapping[str, GovernedApp]
-    assignments: Mapping[str, Assignment]
-    is_admitted: bool = False
-    deploy: Deploy | None = None
+    assigned: NodeAssignments
+    deploy: Deploy | None
 
 
 def progress_of(tx: Transaction, namespace: str, name: str) -> NodeProgress | None:
@@ -43,14 +44,10 @@ def progress_of(tx: Transaction, namespace: str, name: str) -> NodeProgress | No
     None without assignments; nothing is looked up where no app is governed.
     """
     governed = tx.catalog(namespace).governed
-    if not governed:
+    assigned = tx.assigned(namespace, name) if governed else None
+    if assigned is None or not assigned.rows:
         return None
-    rows = tx.assigned(namespace, name).rows
-    for row in rows.values():
-        if row.state is AssignmentState.ADMITTED:
-            deploy = tx.last_deploy(namespace, name)
-            return NodeProgress(governed, rows, is_admitted=True, deploy=deploy)
-    return NodeProgress(governed, rows) if rows else None
+    return NodeProgress(governed, assigned, _deploy_of(tx, namespace, name, assigned))
 
 
 def record_progress(
@@ -74,8 +71,8 @@ def record_progress(
     if before is None or (report is None and not is_update):
         return
     changed = []
-    last = tx.last_deploy(namespace, name) if before.is_admitted else None
-    for app, row in before.assignments.items():
+    last = _deploy_of(tx, namespace, name, before.assigned)
+    for app, row in before.assigned.rows.items():
         own, stood = before.governed.get(app), with_deploy(row, before.deploy)
         stands = stood if last is before.deploy else with_deploy(row, last)
         if stood is row and stands is not row:
@@ -89,6 +86,39 @@ def record_progress(
             changed.append(msgspec.structs.replace(after, node=name))
     if changed:
         tx.put_assignments(namespace, changed)
+
+
+def record_sending(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    assigned: NodeAssignments,
+    begun: BegunDeploy | None,
+    now: datetime,
+) -> None:
+    """Record that a node is sent the versions that are *assigned* to it at *now*.
+
+    *begun* is the deploy that begins with that, if one does. Written only where it does not follow
+    from the deploy.
+    """
+    last = begun.deploy if begun else _deploy_of(tx, namespace, name, assigned)
+    before = begun.before if begun else last
+    changed = []
+    for row in assigned.rows.values():
+        if stands_by(row, last) and not stands_by(row, before):
+            continue  # sent now, and with no other deploy before
+        stands, after = with_deploy(row, last), after_sending(with_deploy(row, before), now)
+        if after is not stands and after != stands:
+            changed.append(msgspec.structs.replace(after, node=name))
+    if changed:
+        tx.put_assignments(namespace, changed)
+
+
+def _deploy_of(
+    tx: Transaction, namespace: str, name: str, assigned: NodeAssignments
+) -> Deploy | None:
+    """The newest deploy of the node, where it stands by that."""
+    return tx.last_deploy(namespace, name) if assigned.is_admitted else None
 
 
 def _is_over(row: Assignment, rollout: Rollout) -> bool:

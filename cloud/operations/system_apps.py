@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cloud.core.app import App, AppVersion
 from cloud.core.config import Config
-from cloud.core.desired import Desired
+from cloud.core.desired import Assigned, Desired
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
 from cloud.core.report import Report
@@ -54,13 +54,17 @@ def desired_of(
     name: str,
     labels: Mapping[str, str],
     report: Report | None,
+    assigned: Assigned | None = None,
 ) -> Desired:
     """All that the node with *labels* should run, which has the system apps that *report* names.
 
-    The node itself is looked at only where its namespace gives nodes system apps.
+    What is *assigned* to it is looked up where it is left out. The node itself is looked at only
+    where its namespace gives nodes system apps.
     """
     catalog = tx.catalog(namespace)
-    desired = catalog.desired_state(labels, assigned_to(tx, namespace, name))
+    if assigned is None:
+        assigned = assigned_to(tx, namespace, name)
+    desired = catalog.desired_state(labels, assigned)
     node = tx.node(namespace, name) if catalog.system else None
     if catalog.system is None or node is None:
         return desired
