@@ -56,11 +56,14 @@ def stages_of(
         if row is not None and row.state in _ADMITTED:
             fixed[node.name] = min(row.stage, len(stages) - 1)
             room[fixed[node.name]] -= 1
-    terms = [parse_selector(stage.selector) for stage in stages]
+    # The last stage takes all that no other does.
+    last, others = len(stages) - 1, [parse_selector(stage.selector) for stage in stages[:-1]]
     found = {}
     for node in ordered:
         index = fixed.get(node.name)
-        found[node.name] = _first(terms, room, node) if index is None else index
+        if index is None:
+            index = _first(others, room, node) if others else last
+        found[node.name] = index
     return found
 
 
@@ -84,9 +87,10 @@ _ADMITTED = {
 }
 
 
-def _first(stages: Sequence[Selector], room: list[int], node: RolloutNode) -> int:
-    for index, terms in enumerate(stages):
+def _first(others: Sequence[Selector], room: list[int], node: RolloutNode) -> int:
+    """The index of the first of the *others*, or of the stage after them."""
+    for index, terms in enumerate(others):
         if room[index] > 0 and (not terms or matches(terms, node.labels)):
             room[index] -= 1
             return index
-    return len(stages) - 1
+    return len(others)

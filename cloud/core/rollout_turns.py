@@ -93,8 +93,8 @@ class RolloutTurns:
 
     def states(self, nodes: Sequence[RolloutNode]) -> Sequence[AssignmentState | None]:
         """How each of *nodes* stands; None without an assignment."""
-        found = [self.rows.get(node.name) for node in nodes]
-        return [row.state if row is not None else None for row in found]
+        rows = self.rows
+        return [row.state if (row := rows.get(node.name)) else None for node in nodes]
 
     def put(self, row: Assignment) -> None:
         """Give a node this assignment."""
@@ -127,27 +127,28 @@ class RolloutTurns:
         base, now = rollout.base, self.now
         fresh = Assignment("", rollout.app, base, base, AssignmentState.WAITING)
         stages = range(len(self._stages))
-        # Of many nodes at once, hence not made from nothing for each.
+        # Of many nodes at once, hence not made from nothing for each, and with few calls below.
         admitted = [_admitted(rollout, fresh, index, now) for index in stages]
         is_always = self._is_always(rollout)
         down = {} if is_always else self._unavailable()
+        rows, changes, waits, sending = self.rows, self.changes, self.waits, WaitReason.SENDING
         for node in self.ordered:
             name = node.name
             index = stage_of.get(name)
             if index is None or index > last:
                 continue
-            row = self.rows.get(name)
+            row = rows.get(name)
             if row is not None and row.state not in _CANDIDATES:
                 self._wait_for(rollout, row)
             elif row is None and is_always and node.is_online:
-                self.put(replace(admitted[index], node=name))
-                self.wait(name, WaitReason.SENDING, UNSENT)
+                rows[name] = changes[name] = replace(admitted[index], node=name)
+                waits.append(RolloutWait(name, sending, UNSENT))
             else:
                 row = row or replace(fresh, node=name)
                 if self._may_apply(rollout, node, row) and self._has_budget(row, down):
                     self._take(name, down)
                     self.put(_admitted(rollout, row, index, now))
-                    self._wait_for(rollout, self.rows[name])
+                    self._wait_for(rollout, rows[name])
 
     def bring_back(self, rollout: Rollout) -> None:
         """Let nodes return to their previous version within the budget, the failed ones first."""
