@@ -13,7 +13,7 @@ from cloud.http.protocol import BoundedProtocol
 
 
 class _PlainServer(uvicorn.Server):
-    """Ends at once when asked to, where uvicorn polls ten times a second."""
+    """Ends at once when asked to, where uvicorn waits for a tenth of a second, twice."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -22,6 +22,15 @@ class _PlainServer(uvicorn.Server):
     async def main_loop(self) -> None:
         await self.stopping.wait()
         self.force_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)  # whoever asks nothing is gone then
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
