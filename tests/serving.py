@@ -28,7 +28,7 @@ class _PlainServer(uvicorn.Server):
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await asyncio.sleep(0)  # whoever asks nothing is gone then
+        await asyncio.sleep(0)  # what is idle is closed then
         if self.server_state.connections or self.server_state.tasks:
             await super().shutdown(sockets)
 
