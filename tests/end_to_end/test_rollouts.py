@@ -65,14 +65,8 @@ class RolloutOperator:
         return found
 
     def running(self, name: str, version: str) -> int:
-        nodes = self.api.get("/v1/nodes").json()["items"]
-        return sum(self._runs(node["name"], name, version) for node in nodes)
-
-    def _runs(self, node: str, name: str, version: str) -> bool:
-        report = self.api.get(f"/v1/nodes/{node}/stats").json()["report"]
-        return {"name": name, "version": version} in [
-            {"name": app["name"], "version": app["version"]} for app in report["apps"]
-        ]
+        query: dict[str, Any] = {"limit": 1, "fieldSelector": f"status.versions.{name}={version}"}
+        return int(self.api.get("/v1/nodes", params=query).json()["total"])
 
 
 @pytest.fixture(scope="module")

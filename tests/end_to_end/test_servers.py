@@ -169,14 +169,8 @@ def simulated(
 
 def running(api: httpx.Client, name: str, version: str) -> int:
     """How many nodes report the app in that version."""
-    count = 0
-    for node in api.get("/v1/nodes").json()["items"]:
-        stats = api.get(f"/v1/nodes/{node['name']}/stats").json()
-        apps = stats["report"].get("apps") or []
-        count += {"name": name, "version": version} in [
-            {"name": app["name"], "version": app["version"]} for app in apps
-        ]
-    return count
+    query: dict[str, Any] = {"limit": 1, "fieldSelector": f"status.versions.{name}={version}"}
+    return int(api.get("/v1/nodes", params=query).json()["total"])
 
 
 def put_image(api: httpx.Client, image: str) -> str:
