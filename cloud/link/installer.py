@@ -13,7 +13,11 @@ from cloud.core.installation import AGENT_PATH
 from cloud.operations.installation import InstallTarget
 
 _AGENT = "edgesync_agent"
-_START = b"from edgesync_agent.__main__ import main\nmain()\n"
+_START = b"""from edgesync_agent.zip_imports import compile_once
+compile_once()
+from edgesync_agent.__main__ import main
+main()
+"""
 
 
 @dataclass(frozen=True, slots=True)

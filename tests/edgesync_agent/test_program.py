@@ -109,6 +109,31 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
         assert "Traceback" not in refused.stderr
 
 
+COMPILED = """
+import contextlib, runpy, sys
+def hook(event, arguments):
+    if event == "compile":
+        print(arguments[1])
+sys.addaudithook(hook)
+sys.argv = [sys.argv[1], "run", "--home", "none"]
+with contextlib.suppress(SystemExit):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_each_module_of_the_program_is_compiled_once(tmp_path: Path) -> None:
+    file = tmp_path / "agent.pyz"
+    file.write_bytes(agent_program())
+    command = [sys.executable, "-c", COMPILED, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    lines = done.stdout.splitlines()
+    names = [line.removeprefix(f"{file}/") for line in lines if line.startswith(str(file))]
+    assert "edgesync_agent/agent.py" in names
+    twice = {name for name in names if names.count(name) > 1}
+    before = {"__main__.py", "edgesync_agent/__init__.py", "edgesync_agent/zip_imports.py"}
+    assert twice <= before
+
+
 def test_waiting_for_the_report_ends_once_the_node_is_written(tmp_path: Path) -> None:
     (tmp_path / "reported").touch()  # as between its creation and what is written to it
     with ThreadPoolExecutor(1) as threads:
