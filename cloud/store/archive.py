@@ -27,6 +27,9 @@ ArchivePart = tuple[str, bytes]
 Decrypt = Callable[[bytes, str], bytes]
 """What is in a message of age, by its passphrase; raises pyrage.DecryptError."""
 
+Encrypt = Callable[[bytes, str], bytes]
+"""The message of age for which a passphrase stands."""
+
 _KEY = "key.age"
 _CONTENT = "content.tar.gz.age"
 _GZIP = 31
@@ -34,10 +37,17 @@ _GZIP = 31
 _KEY_LIMIT = 4096
 
 
-def write_archive(path: Path, parts: Iterable[ArchivePart], passphrase: str) -> None:
+def write_archive(
+    path: Path,
+    parts: Iterable[ArchivePart],
+    passphrase: str,
+    *,
+    encrypt: Encrypt = pyrage.passphrase.encrypt,
+) -> None:
     """Make the file *path* of *parts*, one or more, whole or not at all, for its owner alone.
 
-    What *parts* raises is raised. OSError where it cannot be written.
+    *encrypt* puts its key under *passphrase*, which takes a second by design. What *parts* raises
+    is raised. OSError where it cannot be written.
     """
     waiting = iter(parts)
     # What has no beginning shall not cost the making of a key.
@@ -47,7 +57,7 @@ def write_archive(path: Path, parts: Iterable[ArchivePart], passphrase: str) -> 
     number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(number, "w+b") as file:
-            _write(file, parts, passphrase)
+            _write(file, parts, lambda key: encrypt(key, passphrase))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -74,9 +84,9 @@ def open_archive(
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
 
-def _write(file: BinaryIO, parts: Iterable[ArchivePart], passphrase: str) -> None:
+def _write(file: BinaryIO, parts: Iterable[ArchivePart], encrypt: Callable[[bytes], bytes]) -> None:
     identity = pyrage.x25519.Identity.generate()
-    key = pyrage.passphrase.encrypt(str(identity).encode(), passphrase)
+    key = encrypt(str(identity).encode())
     for block in _entry(_KEY, key):
         file.write(block)
     # How long the content is, is known once it is written.
