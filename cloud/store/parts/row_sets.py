@@ -8,7 +8,7 @@ wait for the others: until a statement has to do with their tables, or the trans
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from cloud.errors import NotFound
 from cloud.store.parts.part import (
@@ -108,7 +108,8 @@ class RowSets:
             known = self._known[lookup] = {}
         if place not in known:
             self._look_up(lookup, place, known)
-        return cast(T, known[place])
+        found: T = known[place]
+        return found
 
     def values(self, lookup: Lookup[T], places: Sequence[Place]) -> Sequence[T]:
         """As `value` of each of *places*, which are expected, in less time."""
@@ -216,7 +217,7 @@ class RowSets:
         *first, name = place
         others = tuple(first)
         expected = self._expected.get((lookup.of, others), {})
-        names = [one for one in expected if (*others, one) not in known]
+        names = [one for one in expected if (*others, one) not in known] if known else [*expected]
         if lookup.many is None or name not in expected or len(names) == 1:
             self._prepare(lookup.one)
             rows = self._run(lookup.one, dict(zip(lookup.of, place, strict=True)))
@@ -232,7 +233,8 @@ class RowSets:
         for own, *row in given:
             found[own].append(row)
         for own, rows in found.items():
-            known[*others, own] = lookup.make((*others, own), rows)
+            found_at = (*others, own)
+            known[found_at] = lookup.make(found_at, rows)
 
 
 def _shared(
