@@ -383,6 +383,7 @@ async def test_assignments_of_a_group_are_those_of_each_of_its_nodes(store: Stor
     await store.write(put)
 
     def look(tx: Transaction) -> None:
+        tx.expect_nodes(places)
         found = [dict(one.versions) for one in tx.assigned_to_each(places)]
         both = {"clock": "1", "web": "2"}
         assert found == [
@@ -398,6 +399,22 @@ async def test_assignments_of_a_group_are_those_of_each_of_its_nodes(store: Stor
 
     await store.read(look)
     await store.read(look_at_each)
+
+
+async def test_nodes_that_are_not_there_are_left_out_among_many(store: Store) -> None:
+    names = [f"n{number:02}" for number in range(40)]
+    there = [name for name in names if name != "n07"]
+
+    def put(tx: Transaction) -> None:
+        for name in there:
+            tx.put_node(node(name))
+        tx.put_assignments("default", [assignment(name, "1") for name in there[:3]])
+        tx.put_assignments("default", [assignment(name, "2") for name in names])
+        tx.put_assignments("default", [assignment(there[0], "3")])
+
+    await store.write(put)
+    rows = await store.read(lambda tx: tx.assignments("default", "web"))
+    assert rows == {name: assignment(name, "2" if name > "n00" else "3") for name in there}
 
 
 def replace_app(one: Assignment, app: str) -> Assignment:
