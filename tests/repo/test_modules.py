@@ -34,16 +34,16 @@ def test_the_name_of_a_class_stands_once() -> None:
     for path in tracked_files():
         if path.suffix != ".py" or relative(path).startswith(STANDALONE):
             continue
-        tree = ast.parse(text_of(path))
+        nodes = ast.walk(ast.parse(text_of(path)))
+        classes = [one for one in nodes if isinstance(one, ast.ClassDef)]
         inner = {
             one
-            for outer in ast.walk(tree)
-            if isinstance(outer, ast.ClassDef)
+            for outer in classes
             for one in outer.body
             if isinstance(one, ast.ClassDef) and one.name in NAMED_BY_LIBRARIES
         }
-        for one in ast.walk(tree):
-            if isinstance(one, ast.ClassDef) and one not in inner:
+        for one in classes:
+            if one not in inner:
                 places.setdefault(one.name, []).append(relative(path))
     assert places
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
