@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.authority import Authority
 from certs.keys import key_pem
 from certs.signing_requests import read_signing_request
-from edgesync.bench.site import BenchServer, start_server
+from edgesync.bench.site import NO_TLS, BenchServer, start_server
 
 MAX_DEVICES = 20_000
 SPARE = 1000
@@ -113,7 +113,10 @@ def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
     labels = {"fleet": "bench"}
     body = {"name": "bench", "enableWhitelist": 0, "quotaNum": devices, "labels": labels}
     answer = httpx.post(
-        f"{ready['api']}/v1/register", json=body, headers={"Authorization": f"Bearer {token}"}
+        f"{ready['api']}/v1/register",
+        json=body,
+        headers={"Authorization": f"Bearer {token}"},
+        verify=NO_TLS,
     )
     answer.raise_for_status()
     made = answer.json()

@@ -24,6 +24,7 @@ import httpx
 
 from edgesync.bench.figures import machine
 from edgesync.bench.site import (
+    NO_TLS,
     PATIENCE_SECONDS,
     BenchServer,
     cpu_seconds,
@@ -145,7 +146,8 @@ def _node(
     home = folder / "agent"
     token = (server.data / "admin.token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=server.ready["api"], headers=headers, timeout=30) as api:
+    base = server.ready["api"]
+    with httpx.Client(base_url=base, headers=headers, verify=NO_TLS, timeout=30) as api:
         _ask(api, "POST", "/v1/nodes", {"name": "bench", "labels": {"role": "bench"}})
         app = _describe(api, instances, image) if instances else {}
         install = _ask(api, "GET", "/v1/nodes/bench/init")["cmd"]

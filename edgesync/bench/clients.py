@@ -18,7 +18,7 @@ import httpx
 
 from edgesync.bench.nodes import longest_seconds, part
 from edgesync.bench.open_files import SPARE_FILES, most_files
-from edgesync.bench.site import memory_bytes
+from edgesync.bench.site import NO_TLS, memory_bytes
 from edgesync.demo.api import DemoApi
 
 NODES_OF_PROCESS = 17_000
@@ -151,7 +151,7 @@ class Probe:
         return part(sorted(self.took), share) * 1000
 
     def _run(self) -> None:
-        with httpx.Client(headers=self._headers, timeout=30) as client:
+        with httpx.Client(headers=self._headers, verify=NO_TLS, timeout=30) as client:
             while not self._stop.wait(_PROBE_PAUSE_SECONDS):
                 for url in self._urls:
                     began = time.monotonic()

@@ -18,6 +18,7 @@ from tests.edgesync_agent.registry import running_registry
 from tests.end_to_end.conftest import Server, kv, make_batch, running_server, wait_for
 from tests.end_to_end.sim import simulated
 from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
+from tests.plain_http import NO_TLS
 from tests.ports import free_port
 
 pytestmark = NEEDS_DOCKER
@@ -91,7 +92,7 @@ FUNCTION = {
 
 def page(path: str = "/") -> str:
     try:
-        answer = httpx.get(f"http://127.0.0.1:{PORT}{path}", timeout=2)
+        answer = httpx.get(f"http://127.0.0.1:{PORT}{path}", verify=NO_TLS, timeout=2)
     except httpx.HTTPError:
         return ""
     return answer.text.strip() if answer.status_code == 200 else ""
