@@ -74,20 +74,22 @@ versions = st.integers(1, 10**20).map(str)
 encodings = st.sampled_from(["json", "msgpack"])
 
 
+# What is made in a draw is validated in each: strategies are made once.
+_terms = st.one_of(
+    st.builds("{}={}".format, label_keys, label_values),
+    st.builds("{}!={}".format, label_keys, label_values),
+    st.builds("{} in ({},{})".format, label_keys, label_values, label_values),
+    st.builds("{} notin ({})".format, label_keys, label_values.filter(bool)),
+    label_keys,
+    st.builds("!{}".format, label_keys),
+    st.builds("{}>{}".format, label_keys, st.integers(0, 100)),
+)
+
+
 @st.composite
 def selectors(draw: st.DrawFn) -> str:
     """Text of a selector with up to three terms; sometimes of none."""
-    value = label_values
-    terms = st.one_of(
-        st.builds("{}={}".format, label_keys, value),
-        st.builds("{}!={}".format, label_keys, value),
-        st.builds("{} in ({},{})".format, label_keys, value, value),
-        st.builds("{} notin ({})".format, label_keys, value.filter(bool)),
-        label_keys,
-        st.builds("!{}".format, label_keys),
-        st.builds("{}>{}".format, label_keys, st.integers(0, 100)),
-    )
-    return ",".join(draw(st.lists(terms, max_size=3)))
+    return ",".join(draw(st.lists(_terms, max_size=3)))
 
 
 _paths = simple_names.map("/{}".format)
@@ -130,23 +132,31 @@ def _probes(most_successes: int = 1) -> st.SearchStrategy[Any]:
     )
 
 
-_jobs = st.builds(
-    JobConfig,
-    completions=_maybe(st.integers(0, 9)),
-    backoff_limit=_maybe(st.integers(0, 9)),
-    restart_policy=st.sampled_from(JobRestartPolicy),
+_probe, _readiness_probe = _probes(), _probes(most_successes=9)
+_jobs = _maybe(
+    st.builds(
+        JobConfig,
+        completions=_maybe(st.integers(0, 9)),
+        backoff_limit=_maybe(st.integers(0, 9)),
+        restart_policy=st.sampled_from(JobRestartPolicy),
+    )
 )
-_resources = st.builds(
-    Resources,
-    limits=st.fixed_dictionaries({}, optional={"cpu": st.sampled_from(["1", "500m", "0.5"])}),
-    requests=st.fixed_dictionaries({}, optional={"memory": st.sampled_from(["50M", "64Mi"])}),
+_resources = _maybe(
+    st.builds(
+        Resources,
+        limits=st.fixed_dictionaries({}, optional={"cpu": st.sampled_from(["1", "500m", "0.5"])}),
+        requests=st.fixed_dictionaries({}, optional={"memory": st.sampled_from(["50M", "64Mi"])}),
+    )
 )
-_restarts = st.builds(
-    Restart,
-    retry=st.just(UNSET) | st.builds(Retry, max=st.integers(0, 9)),
-    policy=st.sampled_from(["", "Always"]),
-    backoff=st.just(UNSET)
-    | st.builds(Backoff, min=st.just(1), max=st.integers(1, 2**63 - 1), factor=st.just(2.5)),
+_restarts = _maybe(
+    st.builds(
+        Restart,
+        retry=_maybe(st.builds(Retry, max=st.integers(0, 9))),
+        policy=st.sampled_from(["", "Always"]),
+        backoff=_maybe(
+            st.builds(Backoff, min=st.just(1), max=st.integers(1, 2**63 - 1), factor=st.just(2.5))
+        ),
+    )
 )
 _ports = st.builds(
     Port,
@@ -154,14 +164,24 @@ _ports = st.builds(
     protocol=st.sampled_from(["TCP", "udp"]),
     host_ip=st.sampled_from(["", "127.0.0.1"]),
 )
+_devices = st.builds(Device, _paths)
+_variables = st.builds(
+    EnvironmentVariable, present_texts.filter(lambda name: "=" not in name), texts
+)
+_securities = _maybe(st.builds(Security, st.booleans()))
+_flags = _maybe(st.booleans())
+_pull_policies = _maybe(st.sampled_from(PullPolicy))
+_modes = _maybe(st.sampled_from(AppMode))
+_workloads = _maybe(st.sampled_from(Workload))
+_replicas = _maybe(st.integers(0, 3))
+_ready_seconds = _maybe(st.integers(0, 599))
+_progress_deadlines = _maybe(st.integers(600, 2**31 - 1))
 
 
 @st.composite
 def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service:
     """A service that mounts some of *volumes*."""
     mounted = draw(st.lists(st.sampled_from(volumes), max_size=2)) if volumes else []
-    names_of_variables = present_texts.filter(lambda name: "=" not in name)
-    variables = st.builds(EnvironmentVariable, names_of_variables, texts)
     return Service(
         name,
         labels=draw(labels),
@@ -172,22 +192,22 @@ def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service
                 volume.name,
                 f"/mnt/{index}",
                 read_only=draw(st.booleans()),
-                auto_clean=draw(_maybe(st.booleans())),
+                auto_clean=draw(_flags),
             )
             for index, volume in enumerate(mounted)
         ),
         ports=tuple(draw(st.lists(_ports, max_size=2))),
-        devices=tuple(draw(st.lists(st.builds(Device, _paths), max_size=1))),
+        devices=tuple(draw(st.lists(_devices, max_size=1))),
         args=tuple(draw(st.lists(texts, max_size=2))),
-        env=tuple(draw(st.lists(variables, max_size=2))),
-        resources=draw(st.just(UNSET) | _resources),
-        restart=draw(st.just(UNSET) | _restarts),
-        security=draw(st.just(UNSET) | st.builds(Security, st.booleans())),
+        env=tuple(draw(st.lists(_variables, max_size=2))),
+        resources=draw(_resources),
+        restart=draw(_restarts),
+        security=draw(_securities),
         host_network=draw(st.booleans()),
-        image_pull_policy=draw(_maybe(st.sampled_from(PullPolicy))),
-        liveness_probe=draw(_probes()),
-        readiness_probe=draw(_probes(most_successes=9)),
-        startup_probe=draw(_probes()),
+        image_pull_policy=draw(_pull_policies),
+        liveness_probe=draw(_probe),
+        readiness_probe=draw(_readiness_probe),
+        startup_probe=draw(_probe),
     )
 
 
@@ -214,7 +234,7 @@ def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) 
     taken = {volume.name for volume in volumes}
     registry_names = st.lists(names.filter(lambda name: name not in taken), max_size=2, unique=True)
     service_names = draw(st.lists(simple_names, max_size=2, unique=True))
-    mode = draw(_maybe(st.sampled_from(AppMode)))
+    mode = draw(_modes)
     service = programs if mode is AppMode.NATIVE else services
     first = draw(_maybe(simple_names.filter(lambda name: name not in service_names)))
     return checked_app_spec(
@@ -227,12 +247,12 @@ def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) 
             registries=tuple(map(Ref, draw(registry_names))),
             mode=mode,
             init_services=first if first is UNSET else (_first(draw(service(first, volumes))),),
-            replica=draw(_maybe(st.integers(0, 3))),
-            workload=draw(_maybe(st.sampled_from(Workload))),
-            job_config=draw(_maybe(_jobs)),
-            host_network=draw(_maybe(st.booleans())),
-            min_ready_seconds=draw(_maybe(st.integers(0, 599))),
-            progress_deadline_seconds=draw(_maybe(st.integers(600, 2**31 - 1))),
+            replica=draw(_replicas),
+            workload=draw(_workloads),
+            job_config=draw(_jobs),
+            host_network=draw(_flags),
+            min_ready_seconds=draw(_ready_seconds),
+            progress_deadline_seconds=draw(_progress_deadlines),
         )
     )
 

@@ -93,12 +93,17 @@ def model_terms() -> st.SearchStrategy[ModelTerm]:
     )
 
 
+# What is made in a draw is validated in each: strategies are made once.
+_gaps = [st.text(" \t\n", min_size=least, max_size=2) for least in (0, 1)]
+_some_terms = st.lists(model_terms(), max_size=3)
+
+
 @st.composite
 def written(draw: st.DrawFn, terms: list[ModelTerm]) -> str:
     """One of the ways to write *terms* as a selector."""
 
     def gap(least: int = 0) -> str:
-        return draw(st.text(" \t\n", min_size=least, max_size=2))
+        return draw(_gaps[least])
 
     parts = []
     for term in terms:
@@ -116,7 +121,7 @@ def written(draw: st.DrawFn, terms: list[ModelTerm]) -> str:
 
 @st.composite
 def selectors(draw: st.DrawFn) -> str:
-    return draw(written(draw(st.lists(model_terms(), max_size=3))))
+    return draw(written(draw(_some_terms)))
 
 
 app_names = st.sampled_from(["web", "store", "clock", "agent"])
