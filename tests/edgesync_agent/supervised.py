@@ -11,7 +11,8 @@ from edgesync_agent.spec import CONTAINERS
 from edgesync_agent.supervisor import Supervisor
 from edgesync_agent.volumes import Volumes
 
-NODE = "default.n1"
+NODE = "default.supervised"
+"""No other module has it: Podmans of root share the names of networks, and who is on each."""
 
 
 def supervisor_of(

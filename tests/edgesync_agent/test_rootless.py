@@ -22,6 +22,7 @@ from edgesync_agent.fields import SpecError
 from edgesync_agent.parsing import read_app
 from edgesync_agent.runtime import FailureReason, RuntimeFailure
 from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine, run_as
+from tests.edgesync_agent.supervised import NODE
 from tests.edgesync_agent.test_containers import wait_for
 from tests.edgesync_agent.test_supervisor import SupervisedMachine
 
@@ -92,7 +93,7 @@ def _run_apps(running: RunningEngine) -> None:
 def _check_apps(machine: SupervisedMachine, running: RunningEngine) -> None:
     found = find_engine(running.variables)
     assert found.path == str(running.path)
-    containers = Containers(found, "default.n1", machine.home)
+    containers = Containers(found, NODE, machine.home)
     assert containers.is_rootless
     assert containers.describe().startswith(f"{running.kind}://")
 
