@@ -147,9 +147,11 @@ async def test_a_node_whose_clock_is_years_ahead_renews_once(
     directory = directory_of(nodes["ahead"], tmp_path)
     ahead = timedelta(days=14 * 365)
     async with running(server, directory, clock=lambda: utc_now() + ahead, first=0.0) as agent:
-        await eventually(lambda: agent.connections == 2 and agent.state.answered >= 2)
+        await eventually(lambda: days_left(directory) == 89)
         await eventually(lambda: not (tmp_path / PREVIOUS).exists())
-        assert agent.connections == 2
+        await eventually(lambda: agent.state.answered >= agent.connections > 0)
+        # It renews without a connection, so that the first one may have the next certificate.
+        assert agent.connections <= 2
     assert days_left(directory) == 89
 
 
