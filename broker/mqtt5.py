@@ -211,8 +211,6 @@ class PacketReader:
 
 def _packet(first: int, *parts: bytes) -> bytes:
     length = sum(map(len, parts))
-    if length < 0x80:
-        return b"".join((bytes((first, length)), *parts))
     return b"".join((first.to_bytes(1), _variable(length), *parts))
 
 
