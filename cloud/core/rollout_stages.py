@@ -57,13 +57,11 @@ def stages_of(
             fixed[node.name] = min(row.stage, len(stages) - 1)
             room[fixed[node.name]] -= 1
     # The last stage takes all that no other does.
-    last, others = len(stages) - 1, [parse_selector(stage.selector) for stage in stages[:-1]]
+    others = [parse_selector(stage.selector) for stage in stages[:-1]]
     found = {}
     for node in ordered:
         index = fixed.get(node.name)
-        if index is None:
-            index = _first(others, room, node) if others else last
-        found[node.name] = index
+        found[node.name] = _first(others, room, node) if index is None else index
     return found
 
 

@@ -175,7 +175,8 @@ def _resent(planned: PlannedStep) -> Sequence[str]:
     resent = []
     for name, row in planned.step.changes.items():
         was, will = planned.assignments.get(name, before), row or after
-        if was.version != will.version or (was.state is _OFFERED) is not (will.state is _OFFERED):
+        is_other_offer = (was.state is _OFFERED) is not (will.state is _OFFERED)
+        if was.version != will.version or is_other_offer:
             resent.append(name)
     return resent
 
