@@ -41,6 +41,22 @@ def wait_for(condition: Callable[[], T], what: str, *, units: float = 20) -> T:
         pause = min(pause * 1.3, 0.15)
 
 
+def names_running(api: httpx.Client, app: str, version: str) -> list[str]:
+    """The nodes that reported the app in that version last, on one page, the oldest first."""
+    return [one["name"] for one in _running(api, app, version)["items"]]
+
+
+def count_running(api: httpx.Client, app: str, version: str) -> int:
+    """How many nodes reported the app in that version last."""
+    return int(_running(api, app, version, limit=1)["total"])
+
+
+def _running(api: httpx.Client, app: str, version: str, **options: int) -> dict[str, Any]:
+    query: dict[str, str | int] = {"fieldSelector": f"status.versions.{app}={version}", **options}
+    page: dict[str, Any] = api.get("/v1/nodes", params=query).json()
+    return page
+
+
 @dataclass
 class Server:
     """A running `edgesync serve`."""

@@ -13,7 +13,15 @@ import pytest
 
 from tests.baetyl.agent import AgentFailed, StockAgent, app_infos
 from tests.baetyl.links import HttpsLink, https_link
-from tests.end_to_end.conftest import Server, activate, make_app, make_batch, wait_for
+from tests.end_to_end.conftest import (
+    Server,
+    activate,
+    count_running,
+    make_app,
+    make_batch,
+    names_running,
+    wait_for,
+)
 from tests.end_to_end.sim import simulated
 
 MQTT_NODES, HTTPS_NODES = 180, 20
@@ -157,8 +165,7 @@ class TwoLinkFleet:
 
     def running(self, app: str, version: str) -> set[str]:
         """The nodes that reported the app in that version last."""
-        query = {"fieldSelector": f"status.versions.{app}={version}"}
-        return {item["name"] for item in self.api.get("/v1/nodes", params=query).json()["items"]}
+        return set(names_running(self.api, app, version))
 
     def versions(self, app: str, among: Iterable[str]) -> dict[str, str]:
         """The version of the app that each node reported last."""
@@ -166,12 +173,15 @@ class TwoLinkFleet:
 
     def all_run(self, app: str, version: str, nodes: int = NODES) -> None:
         """Wait until so many nodes report the app in that version."""
-        path = f"/v1/nodes?limit=1&fieldSelector=status.versions.{app}%3D{version}"
+
+        def count() -> int:
+            return count_running(self.api, app, version)
+
         try:
-            wait_for(lambda: self._total(path) == nodes, f"{app} {version}", units=60)
+            wait_for(lambda: count() == nodes, f"{app} {version}", units=60)
         except pytest.fail.Exception as failure:
             others = self._without(app, version)
-            pytest.fail(f"{failure}: {self._total(path)} of {nodes} run it, not {others}")
+            pytest.fail(f"{failure}: {count()} of {nodes} run it, not {others}")
 
     def _without(self, app: str, version: str) -> list[dict[str, Any]]:
         """The first nodes that did not report the app in that version last."""
@@ -182,10 +192,9 @@ class TwoLinkFleet:
     def updated(self, app: str, nodes: int) -> None:
         """Wait until so many nodes, or more, are updated in the newest rollout of the app."""
         path = f"/v1/rollouts/{app}/nodes?limit=1&state=updated"
-        wait_for(lambda: self._total(path) >= nodes, f"{app}: updated nodes", units=60)
-
-    def _total(self, path: str) -> int:
-        return int(self.api.get(path).json()["total"])
+        wait_for(
+            lambda: self.api.get(path).json()["total"] >= nodes, f"{app}: updated nodes", units=60
+        )
 
     def some_https(self, percent: int) -> Sequence[FaultyAgent]:
         """A share of the nodes over HTTPS."""

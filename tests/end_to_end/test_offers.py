@@ -9,7 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import make_app, make_batch, running_server, wait_for
+from tests.end_to_end.conftest import (
+    make_app,
+    make_batch,
+    names_running,
+    running_server,
+    wait_for,
+)
 from tests.preloaded import ForkedProcess
 
 CONSENT, WINDOW = "asks", "night"
@@ -53,8 +59,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 def runs(api: httpx.Client, app: str, version: str) -> list[str]:
     """The nodes that report that version of the app."""
-    query = {"fieldSelector": f"status.versions.{app}={version}"}
-    return sorted(one["name"] for one in api.get("/v1/nodes", params=query).json()["items"])
+    return sorted(names_running(api, app, version))
 
 
 def run_all(api: httpx.Client, app: str, version: str) -> bool:

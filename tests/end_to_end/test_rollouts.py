@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from tests.end_to_end import sim
-from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
+from tests.end_to_end.conftest import (
+    Server,
+    count_running,
+    make_app,
+    make_batch,
+    running_server,
+    wait_for,
+)
 from tests.ports import free_port
 
 NODES = 20
@@ -65,8 +72,7 @@ class RolloutOperator:
         return found
 
     def running(self, name: str, version: str) -> int:
-        query: dict[str, Any] = {"limit": 1, "fieldSelector": f"status.versions.{name}={version}"}
-        return int(self.api.get("/v1/nodes", params=query).json()["total"])
+        return count_running(self.api, name, version)
 
 
 @pytest.fixture(scope="module")

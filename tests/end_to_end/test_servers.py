@@ -25,6 +25,7 @@ from tests.end_to_end.conftest import (
     Identity,
     Server,
     activate,
+    count_running,
     make_app,
     make_batch,
     running_server,
@@ -167,12 +168,6 @@ def simulated(
         process.wait(timeout=60)
 
 
-def running(api: httpx.Client, name: str, version: str) -> int:
-    """How many nodes report the app in that version."""
-    query: dict[str, Any] = {"limit": 1, "fieldSelector": f"status.versions.{name}={version}"}
-    return int(api.get("/v1/nodes", params=query).json()["total"])
-
-
 def put_image(api: httpx.Client, image: str) -> str:
     app = api.get("/v1/apps/web").json()
     app["services"][0]["image"] = image
@@ -189,19 +184,21 @@ def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
         batch = make_batch(first, labels={"site": "a"})
         version = make_app(second, selector="site=a")["version"]
         stack.enter_context(simulated(one, fleet, batch))
-        wait_for(lambda: running(second, "web", version) == NODES, "all nodes", units=60)
+        wait_for(lambda: count_running(second, "web", version) == NODES, "all nodes", units=60)
 
         version = put_image(second, "nginx:2")  # pushed by either, through the broker
-        wait_for(lambda: running(first, "web", version) == NODES, "the update", units=60)
+        wait_for(lambda: count_running(first, "web", version) == NODES, "the update", units=60)
 
         one.process.kill()
         one.process.wait(timeout=60)
         version = put_image(second, "nginx:3")
-        wait_for(lambda: running(second, "web", version) == NODES, "one server alone", units=60)
+        wait_for(
+            lambda: count_running(second, "web", version) == NODES, "one server alone", units=60
+        )
 
         with fleet.server("one") as again, again.client() as api:
             version = put_image(api, "nginx:4")
-            wait_for(lambda: running(api, "web", version) == NODES, "both again", units=60)
+            wait_for(lambda: count_running(api, "web", version) == NODES, "both again", units=60)
 
 
 def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
@@ -213,13 +210,13 @@ def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
         batch = make_batch(first, labels={"site": "a"})
         version = make_app(second, selector="site=a")["version"]
         stack.enter_context(simulated(one, fleet, batch))
-        wait_for(lambda: running(second, "web", version) == NODES, "all nodes", units=60)
+        wait_for(lambda: count_running(second, "web", version) == NODES, "all nodes", units=60)
         rules = {"apps": {"names": ["web"]}, "budget": {"maxUnavailable": 2}}
         policy = {"name": "careful", "stages": [{"name": "half", "limit": "50%"}], **rules}
         assert first.post("/v1/rolloutpolicies", json=policy).status_code == 200
 
         version = put_image(first, "nginx:2")
-        wait_for(lambda: running(second, "web", version), "the first nodes", units=60)
+        wait_for(lambda: count_running(second, "web", version), "the first nodes", units=60)
         one.process.kill()
         one.process.wait(timeout=60)
 
@@ -227,7 +224,7 @@ def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
             return str(second.get("/v1/rollouts/web").json()["state"])
 
         wait_for(lambda: state() == "done", "the end", units=60)
-        assert running(second, "web", version) == NODES
+        assert count_running(second, "web", version) == NODES
         sent = [
             deploy
             for number in range(1, NODES + 1)
@@ -277,7 +274,7 @@ def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: ServerFleet) 
         version = make_app(api, selector="site=a")["version"]
         # No test may wait for an interval.
         with simulated(one, fleet, batch, interval=3600), Talker(one, identity) as talker:
-            wait_for(lambda: running(api, "web", version) == NODES, "all nodes", units=60)
+            wait_for(lambda: count_running(api, "web", version) == NODES, "all nodes", units=60)
             wait_for(lambda: talker.answered >= 20, "answers")
             fleet.kill_broker()
             answered = talker.answered
@@ -285,7 +282,7 @@ def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: ServerFleet) 
             fleet.start_broker()
             wait_for(lambda: talker.answered > answered, "answers again", units=60)
             assert int(hostname(api)) >= answered
-            wait_for(lambda: running(api, "web", version) == NODES, "the update", units=60)
+            wait_for(lambda: count_running(api, "web", version) == NODES, "the update", units=60)
         assert int(hostname(api)) >= talker.answered
 
 

@@ -26,6 +26,7 @@ from tests.end_to_end.conftest import (
     Identity,
     Server,
     activate,
+    count_running,
     kv,
     make_app,
     make_batch,
@@ -41,7 +42,6 @@ from tests.end_to_end.test_servers import (
     Talker,
     hostname,
     put_image,
-    running,
     server_fleet,
     simulated,
 )
@@ -114,14 +114,14 @@ def test_servers_are_upgraded_one_at_a_time_under_load(
         identity = activate(old[0], make_batch(apis[0], "b2"), "n1")
         first = make_app(apis[1], selector="site=a")["version"]
         stack.enter_context(simulated(old[0], fleet, batch, count=NODES, tree=previous.tree))
-        wait_for(lambda: running(apis[1], "web", first) == NODES, "all nodes", units=60)
+        wait_for(lambda: count_running(apis[1], "web", first) == NODES, "all nodes", units=60)
         acknowledged: list[str] = []
 
         def change_through(api: httpx.Client, image: str, seen_by: httpx.Client) -> None:
             """An update under load reaches all nodes."""
             with NodeMaker(api, f"w-{len(acknowledged)}", pause=PAUSE) as writer:
                 changed = put_image(api, image)
-                wait_for(lambda: running(seen_by, "web", changed) == NODES, image, units=60)
+                wait_for(lambda: count_running(seen_by, "web", changed) == NODES, image, units=60)
                 wait_for(lambda: len(writer.acknowledged) >= 5, "load")
             acknowledged.extend(writer.acknowledged)
 
