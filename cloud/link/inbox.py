@@ -149,15 +149,20 @@ class NodeInbox:
         Not while that is being written: both would compete for the interpreter.
         """
         ahead: asyncio.Task[tuple[Sequence[_Received], datetime]] | None = None
+        is_over = False
 
         def read_ahead() -> None:
             nonlocal ahead
-            ahead = ahead or tasks.create_task(self._next_group(), name="next group")
+            if not is_over:  # a commit may begin after the end
+                ahead = ahead or tasks.create_task(self._next_group(), name="next group")
 
-        while True:
-            received, now = await (ahead or self._next_group())
-            ahead = None
-            await self._finish(received, now, read_ahead)
+        try:
+            while True:
+                received, now = await (ahead or self._next_group())
+                ahead = None
+                await self._finish(received, now, read_ahead)
+        finally:
+            is_over = True
 
     async def _next_group(self) -> tuple[Sequence[_Received], datetime]:
         """Wait for messages that are handled together and read them; also when."""
