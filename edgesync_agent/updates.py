@@ -138,6 +138,9 @@ class Updates:
         self._start()
 
     def _try(self, new: Path) -> None:
+        # Before 3.11.4 Python runs a file that begins with a zero byte as an empty one.
+        if not zipfile.is_zipfile(new):
+            raise AgentError("the new agent is not a program")
         command = [sys.executable, str(new), "try", "--home", str(self.home)]
         try:
             done = subprocess.run(  # the authority of the server has signed it
