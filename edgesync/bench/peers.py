@@ -136,8 +136,11 @@ async def load_link(
             for node in nodes[:connections]:
                 took.append([])
                 group.create_task(_report_on(url, node, began + seconds, took[-1]))
-    except* (_LinkFailed, OSError, EOFError, ValueError, TimeoutError) as failed:
-        raise click.ClickException(f"{server}: {failed.exceptions[0]}") from failed
+    except ExceptionGroup as failed:  # of except*, Python before 3.11.4 raises a group
+        ours, others = failed.split((_LinkFailed, OSError, EOFError, ValueError, TimeoutError))
+        if ours is None or others is not None:
+            raise
+        raise click.ClickException(f"{server}: {ours.exceptions[0]}") from failed
     passed, cpu = time.perf_counter() - began, time.process_time() - cpu
     ordered = sorted(second for each in took for second in each)
     return LinkFigure(
