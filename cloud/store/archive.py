@@ -1,7 +1,7 @@
 """An encrypted file of named parts, as a stream: its content need not fit into memory.
 
 It is made of standard things alone, so that it can be opened without this program: a tar file of
-two members, `key.age` (a key of age, age-encryption.org/v1, under the passphrase) and
+two members, `key.age` (a key of age, age-encryption.org/v1, encrypted as in `archive_key`) and
 `content.tar.gz.age` (encrypted to that key). A byte that is changed, cut off or appended is
 noticed.
 """
@@ -13,22 +13,17 @@ import os
 import tarfile
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pyrage
 
 from cloud.errors import Unavailable
+from cloud.store.archive_key import Decrypt, Encrypt
 
 ArchivePart = tuple[str, bytes]
 """Name and content."""
-
-Decrypt = Callable[[bytes, str], bytes]
-"""What is in a message of age, by its passphrase; raises pyrage.DecryptError."""
-
-Encrypt = Callable[[bytes, str], bytes]
-"""The message of age for which a passphrase stands."""
 
 _KEY = "key.age"
 _CONTENT = "content.tar.gz.age"
@@ -37,17 +32,10 @@ _GZIP = 31
 _KEY_LIMIT = 4096
 
 
-def write_archive(
-    path: Path,
-    parts: Iterable[ArchivePart],
-    passphrase: str,
-    *,
-    encrypt: Encrypt = pyrage.passphrase.encrypt,
-) -> None:
+def write_archive(path: Path, parts: Iterable[ArchivePart], encrypt: Encrypt) -> None:
     """Make the file *path* of *parts*, one or more, whole or not at all, for its owner alone.
 
-    *encrypt* puts its key under *passphrase*, which takes a second by design. What *parts* raises
-    is raised. OSError where it cannot be written.
+    *encrypt* encrypts its key. What *parts* raises is raised. OSError where it cannot be written.
     """
     waiting = iter(parts)
     # What has no beginning shall not cost the making of a key.
@@ -57,7 +45,7 @@ def write_archive(
     number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(number, "w+b") as file:
-            _write(file, parts, lambda key: encrypt(key, passphrase))
+            _write(file, parts, encrypt)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -67,24 +55,22 @@ def write_archive(
 
 
 @contextlib.contextmanager
-def open_archive(
-    path: Path, passphrase: str, *, decrypt: Decrypt = pyrage.passphrase.decrypt
-) -> Iterator[Iterator[ArchivePart]]:
+def open_archive(path: Path, decrypt: Decrypt) -> Iterator[Iterator[ArchivePart]]:
     """The parts of the file *path*, in their order, one at a time.
 
-    *decrypt* opens its key with *passphrase*, which takes a second by design. Unavailable, from
-    here or from the parts, if it is no such file, was changed or cut, or is under another
-    passphrase; after the last part the file is known to be whole.
+    *decrypt* decrypts its key. Unavailable, from here or from the parts, if it is no such file, was
+    changed or cut, or *decrypt* is not for it; after the last part the file is known to be whole.
     """
     try:
         with path.open("rb") as file:
             sealed, size = _frame(file)
-            yield _parts(file, size, _identity(sealed, passphrase, decrypt), path)
+            identity = pyrage.x25519.Identity.from_str(decrypt(sealed).decode())
+            yield _parts(file, size, identity, path)
     except (OSError, tarfile.TarError) as error:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
 
-def _write(file: BinaryIO, parts: Iterable[ArchivePart], encrypt: Callable[[bytes], bytes]) -> None:
+def _write(file: BinaryIO, parts: Iterable[ArchivePart], encrypt: Encrypt) -> None:
     identity = pyrage.x25519.Identity.generate()
     key = encrypt(str(identity).encode())
     for block in _entry(_KEY, key):
@@ -183,14 +169,6 @@ def _member(file: BinaryIO, name: str) -> int:
     if block != _header(name, found.size):
         raise tarfile.TarError(f"has no {name} where it should be")
     return found.size
-
-
-def _identity(sealed: bytes, passphrase: str, decrypt: Decrypt) -> pyrage.x25519.Identity:
-    try:
-        plain = decrypt(sealed, passphrase)
-    except pyrage.DecryptError as error:
-        raise Unavailable("the passphrase is not the one the file was written with") from error
-    return pyrage.x25519.Identity.from_str(plain.decode())
 
 
 def _parts(

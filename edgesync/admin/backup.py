@@ -21,6 +21,14 @@ from cloud.errors import Unavailable
 from cloud.opening import database_of
 from cloud.settings_sources import load_settings, settings_text
 from cloud.store.archive import open_archive, write_archive
+from cloud.store.archive_key import (
+    Decrypt,
+    Encrypt,
+    identity_decryption,
+    passphrase_decryption,
+    passphrase_encryption,
+    recipient_encryption,
+)
 from cloud.store.backup import SETTINGS_FILE, Restored, backup_parts, restore
 from cloud.store.command_log import append_entry
 from cloud.store.key_encryption import is_encrypted
@@ -53,6 +61,16 @@ def _passphrase_option(command: C) -> C:
     )(command)
 
 
+def _opening_options(command: C) -> C:
+    """What opens a backup."""
+    option = click.option(
+        "--identity-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="File of age-keygen with the private key of a recipient.",
+    )
+    return _passphrase_option(option(command))
+
+
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -61,9 +79,22 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @data_dir_option()
 @database_option
 @_passphrase_option
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="PUBLIC_KEY",
+    help="Public key of age-keygen to encrypt to, without a passphrase. Can be repeated.",
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def backup(
-    *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None, force: bool
+    *,
+    file: Path,
+    data_dir: Path,
+    database: str,
+    passphrase_file: Path | None,
+    recipients: tuple[str, ...],
+    force: bool,
 ) -> None:
     """Back up a running server to FILE: database, keys and settings.
 
@@ -71,7 +102,7 @@ def backup(
     """
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; choose another name, or pass --force")
-    passphrase = _passphrase(passphrase_file, is_new=True)
+    encrypt = _encryption(passphrase_file, recipients)
     kept = chosen_database(data_dir, database)
     now = now_utc()
     with _refusals():
@@ -80,13 +111,13 @@ def backup(
         except Unavailable as error:
             click.echo(f"Warning: this is not in the audit log: {error.reason}", err=True)
         parts = backup_parts(kept, data_dir, version=version(), now=now)
-        write_archive(file, parts, passphrase)
+        write_archive(file, parts, encrypt)
     click.echo(f"{file}: {file.stat().st_size} bytes. Verify it with `edgesync verify {file}`.")
 
 
 @click.command("verify")
 @_file
-@_passphrase_option
+@_opening_options
 @click.option(
     "--ca-passphrase-file",
     "ca_passphrase_file",
@@ -102,6 +133,7 @@ def verify_backup(
     *,
     file: Path,
     passphrase_file: Path | None,
+    identity_file: Path | None,
     ca_passphrase_file: Path | None,
     config: Path | None,
 ) -> None:
@@ -110,11 +142,11 @@ def verify_backup(
     Checks that the file is complete, that the key decrypts what is encrypted, that the audit log is
     intact, and that the CA's keys match its certificates.
     """
-    passphrase = _passphrase(passphrase_file)
+    decrypt = _decryption(passphrase_file, identity_file)
     with _refusals(), tempfile.TemporaryDirectory(prefix="edgesync-verify-") as place:
         directory = Path(place)
         database = SqliteDatabase(directory / "edgesync.db")
-        with open_archive(file, passphrase) as parts:
+        with open_archive(file, decrypt) as parts:
             restored = restore(parts, database, directory)
         decrypted = _checked_documents(database, directory / "secrets.key", config)
         verdict = check_log(database, directory)
@@ -134,9 +166,14 @@ def verify_backup(
 @_file
 @data_dir_option()
 @database_option
-@_passphrase_option
+@_opening_options
 def restore_backup(
-    *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None
+    *,
+    file: Path,
+    data_dir: Path,
+    database: str,
+    passphrase_file: Path | None,
+    identity_file: Path | None,
 ) -> None:
     """Restore the backup FILE to a new data directory, and with --database to PostgreSQL.
 
@@ -145,12 +182,12 @@ def restore_backup(
     """
     if data_dir.exists() and any(data_dir.iterdir()):
         raise click.UsageError(f"--data-dir: {data_dir} is not empty; restore into a new one")
-    passphrase = _passphrase(passphrase_file)
+    decrypt = _decryption(passphrase_file, identity_file)
     with _refusals():
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))
         try:
-            restored = _restore(file, passphrase, partial, database)
+            restored = _restore(file, decrypt, partial, database)
             if data_dir.exists():
                 data_dir.rmdir()
             partial.rename(data_dir)
@@ -166,10 +203,10 @@ def restore_backup(
     )
 
 
-def _restore(file: Path, passphrase: str, directory: Path, url: str) -> Restored:
+def _restore(file: Path, decrypt: Decrypt, directory: Path, url: str) -> Restored:
     database = database_of(directory, url)
     with database.held(alone=True):
-        with open_archive(file, passphrase) as parts:
+        with open_archive(file, decrypt) as parts:
             restored = restore(parts, database, directory)
         _settle_settings(directory / SETTINGS_FILE, url)
         entry = command_entry(Action.SERVER_RESTORE, restored.begin.created)
@@ -215,6 +252,32 @@ def _checked_authority(directory: Path, passphrase_file: Path | None) -> str:
         return "The CA's keys were not checked: they need --ca-passphrase-file."
     load_authority(directory, passphrase=passphrase)
     return "The CA's keys match."
+
+
+def _encryption(passphrase_file: Path | None, recipients: tuple[str, ...]) -> Encrypt:
+    if not recipients:
+        return passphrase_encryption(_passphrase(passphrase_file, is_new=True))
+    _refuse_passphrase(passphrase_file, "--recipient")
+    try:
+        return recipient_encryption(recipients)
+    except ValueError as error:
+        raise click.UsageError(f"--recipient: {error}") from error
+
+
+def _decryption(passphrase_file: Path | None, identity_file: Path | None) -> Decrypt:
+    if identity_file is None:
+        return passphrase_decryption(_passphrase(passphrase_file))
+    _refuse_passphrase(passphrase_file, "--identity-file")
+    text = read_secret_file("--identity-file", identity_file)
+    try:
+        return identity_decryption(text)
+    except ValueError as error:
+        raise click.UsageError(f"--identity-file: {identity_file}: {error}") from error
+
+
+def _refuse_passphrase(file: Path | None, option: str) -> None:
+    if file is not None or PASSPHRASE in os.environ:
+        raise click.UsageError(f"there is a passphrase beside {option}; use one of them")
 
 
 def _passphrase(file: Path | None, *, is_new: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Files that hold a passphrase."""
+"""Files that hold a passphrase or a private key."""
 
 from pathlib import Path
 

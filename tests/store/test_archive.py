@@ -1,37 +1,30 @@
-"""A file of parts under a passphrase is opened whole, or not at all."""
+"""An encrypted file of parts is opened whole, or not at all."""
 
 import os
 import tarfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
-import pyrage
 import pytest
 
 from cloud.errors import Unavailable
 from cloud.store.archive import ArchivePart, open_archive, write_archive
+from tests.recipients import new_recipient
 from tests.store.conftest import unavailable
 
-pytestmark = pytest.mark.slow  # a passphrase costs time by design
-
 PARTS = [("a", b""), ("files/b", b"secret" * 1000), ("c", os.urandom(300_000))]
-PASSPHRASE = "open sesame, please"
+RECIPIENT = new_recipient()
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "backup"
-    write_archive(path, iter(PARTS), PASSPHRASE)
+    write_archive(path, iter(PARTS), RECIPIENT.encrypt)
     return path
 
 
-decrypt_once = cache(pyrage.passphrase.decrypt)
-"""The key of an archive whose content is changed stays the same."""
-
-
-def parts_of(path: Path, passphrase: str = PASSPHRASE) -> list[ArchivePart]:
-    with open_archive(path, passphrase, decrypt=decrypt_once) as parts:
+def parts_of(path: Path) -> list[ArchivePart]:
+    with open_archive(path, RECIPIENT.decrypt) as parts:
         return list(parts)
 
 
@@ -47,11 +40,6 @@ def test_it_is_a_tar_file_of_two_things_that_age_knows_for_its_owner_alone(archi
             content = tar.extractfile(member)
             assert content is not None
             assert content.read(22) == b"age-encryption.org/v1\n"
-
-
-def test_another_passphrase_does_not_open_it(archive: Path) -> None:
-    with unavailable("passphrase"):
-        parts_of(archive, "open sesame, please!")
 
 
 @pytest.mark.parametrize("place", [-2000, -200_000])
@@ -135,15 +123,12 @@ def test_parts_that_fail_leave_nothing_behind_and_what_was_there_stays(tmp_path:
 
     (tmp_path / "backup").write_text("the one before")
     with unavailable("the disk is gone"):
-        # No one opens what is not written: its key needs no second of work.
-        write_archive(
-            tmp_path / "backup", failing(), PASSPHRASE, encrypt=lambda key, _passphrase: key
-        )
+        write_archive(tmp_path / "backup", failing(), RECIPIENT.encrypt)
     assert [path.name for path in tmp_path.iterdir()] == ["backup"]
     assert (tmp_path / "backup").read_text() == "the one before"
 
 
 def test_who_stops_reading_leaves_no_thread_behind(archive: Path) -> None:
-    with open_archive(archive, PASSPHRASE, decrypt=decrypt_once) as parts:
+    with open_archive(archive, RECIPIENT.decrypt) as parts:
         assert next(parts) == PARTS[0]
         parts.close()  # type: ignore[attr-defined]
