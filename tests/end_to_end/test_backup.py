@@ -21,14 +21,13 @@ from tests.end_to_end.conftest import (
 from tests.end_to_end.sim import simulated
 from tests.ports import free_port
 from tests.preloaded import run_edgesync
+from tests.recipients import new_recipient
 
 NODES = ("sim-0001", "sim-0002")
-PASSPHRASE = "a passphrase of some length"
 
 
 def edgesync(*arguments: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
-    environment["EDGESYNC_BACKUP_PASSPHRASE"] = PASSPHRASE
     done = run_edgesync(*arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -69,7 +68,9 @@ def all_run(api: httpx.Client, version: str) -> bool:
 
 
 def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) -> None:
-    file = tmp_path / "backup"
+    file, owner = tmp_path / "backup", new_recipient()
+    recipient = ("--recipient", owner.public_key)
+    identity = ("--identity-file", str(owner.identity_file(tmp_path)))
     ports = ("--mqtt-port", str(free_port()), "--activation-port", str(free_port()))
     with running_server(tmp_path / "data", *ports) as server, server.client() as api:
         batch = make_batch(api, labels={"role": "gateway"})
@@ -83,14 +84,14 @@ def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) ->
             with changing(server) as acknowledged:
                 wait_for(lambda: acknowledged[0] >= 20, "changes")
                 before = acknowledged[0]
-                edgesync("backup", str(file), "--data-dir", str(server.data_dir))
+                edgesync("backup", str(file), "--data-dir", str(server.data_dir), *recipient)
                 wait_for(lambda: acknowledged[0] > before, "changes to go on")
                 server.stop(signal.SIGKILL)
             shutil.rmtree(server.data_dir)
 
-            assert " is intact: " in edgesync("verify", str(file))
+            assert " is intact: " in edgesync("verify", str(file), *identity)
             elsewhere = tmp_path / "elsewhere"
-            output = edgesync("restore", str(file), "--data-dir", str(elsewhere))
+            output = edgesync("restore", str(file), "--data-dir", str(elsewhere), *identity)
             assert f"edgesync serve --data-dir {elsewhere}" in output
             settings = ("--config", str(elsewhere / "settings.toml"))
             with (

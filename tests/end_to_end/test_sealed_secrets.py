@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.store.archive import open_archive
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
     Identity,
@@ -33,6 +34,7 @@ from tests.end_to_end.tap import TlsTap
 from tests.end_to_end.test_install_command import command_for, token_in
 from tests.node_keys import NodeKeys
 from tests.preloaded import run_edgesync
+from tests.recipients import new_recipient
 
 SECRET, PASSWORD = secrets.token_urlsafe(30), secrets.token_urlsafe(30)
 SCRIPT = """#!/bin/sh
@@ -183,12 +185,13 @@ def test_no_value_is_on_the_wire_on_the_disk_or_in_a_backup(tmp_path: Path) -> N
 
         identity, keys = activated_with_key(server, batch, "raw")
         assert traces(over_https(server, identity, keys)) == []
-        backup = tmp_path / "backup"
-        environment = {**os.environ, "EDGESYNC_BACKUP_PASSPHRASE": "a long passphrase of a test"}
+        backup, owner = tmp_path / "backup", new_recipient()
         arguments = ("backup", str(backup), "--data-dir", str(server.data_dir))
-        done = run_edgesync(*arguments, environment=environment)
+        done = run_edgesync(*arguments, "--recipient", owner.public_key)
         assert done.returncode == 0, done.stderr
         assert traces(backup.read_bytes()) == []
+        with open_archive(backup, owner.decrypt) as parts:
+            assert [name for name, content in parts if traces(content)] == []
         assert traces_below(server.data_dir) == []
         assert traces((home.parent / "agent.log").read_bytes()) == []
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from cloud.link.sync import ANSWERS_AT_ONCE
+from cloud.store.archive import open_archive
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
     Identity,
@@ -26,6 +26,7 @@ from tests.end_to_end.conftest import (
 from tests.end_to_end.node import MqttNode, connected
 from tests.end_to_end.test_sync import apps_of, running
 from tests.preloaded import run_edgesync
+from tests.recipients import new_recipient
 from tests.vault import Vault, answer, running_vault
 
 SOURCES = {
@@ -34,7 +35,6 @@ SOURCES = {
     "vault": {"vault": "shop/db", "field": "password"},
 }
 VALUES = {"file": "file-value-1", "variable": "variable-value-1", "vault": "vault-value-1"}
-PASSPHRASE = {"EDGESYNC_BACKUP_PASSPHRASE": "a passphrase of some length"}
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +151,13 @@ def test_a_node_gets_values_that_nothing_else_shows_and_follows_their_changes(
             wait_for(lambda: source_of(api)["readable"], "the vault to be read again")
             delivered = wait_for(lambda: fetched(node), "the values")
             assert delivered["vault"] == "vault-value-2"
-        backup = tmp_path / "backup"
-        done = run_edgesync(
-            *("backup", str(backup), "--data-dir", str(server.data_dir)),
-            environment={**os.environ, **PASSPHRASE},
-        )
+        backup, owner = tmp_path / "backup", new_recipient()
+        arguments = ("backup", str(backup), "--data-dir", str(server.data_dir))
+        done = run_edgesync(*arguments, "--recipient", owner.public_key)
         assert done.returncode == 0, done.stderr
         found = texts_of(server) + shown(api)
+    with open_archive(backup, owner.decrypt) as parts:
+        found += b"\n".join(content for _, content in parts).decode(errors="replace")
     assert "dataFrom" in found
     for value in (*VALUES.values(), "vault-value-2"):
         assert value not in found

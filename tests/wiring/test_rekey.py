@@ -13,6 +13,7 @@ from cloud.config import BadSettings, Settings
 from edgesync.__main__ import main
 from tests.builders import open_store
 from tests.preloaded import ForkedProcess
+from tests.recipients import new_recipient
 from tests.store.conftest import unavailable
 
 
@@ -45,11 +46,7 @@ async def test_a_server_starts_after_a_change_of_keys_was_cut_short(tmp_path: Pa
         assert not (tmp_path / "secrets.key.new").exists()
 
 
-PASSPHRASE = {"EDGESYNC_BACKUP_PASSPHRASE": "a passphrase of some length"}
-
-
 def run(*arguments: str | Path, **environ: str) -> Result:
-    environ = {**PASSPHRASE, **environ}
     return CliRunner().invoke(main, [str(each) for each in arguments], env=environ)
 
 
@@ -71,7 +68,8 @@ async def started(settings: Settings) -> None:
 
 
 async def test_the_key_of_a_server_gets_a_key_from_outside_and_then_another(tmp_path: Path) -> None:
-    data, backup = tmp_path / "data", tmp_path / "backup"
+    data, backup, owner = tmp_path / "data", tmp_path / "backup", new_recipient()
+    identity = ("--identity-file", owner.identity_file(tmp_path))
     plain = Settings(data_dir=data, api_port=0, activation_port=0, mqtt_port=0, sync_port=0)
     first = replace(plain, key_encryption_file=key_file(tmp_path / "first"))
     second = replace(plain, key_encryption_file=key_file(tmp_path / "second"))
@@ -88,7 +86,7 @@ async def test_the_key_of_a_server_gets_a_key_from_outside_and_then_another(tmp_
     with unavailable("name its key by"):
         await started(plain)
     await started(first)
-    assert run("backup", backup, "--data-dir", data).exit_code == 0
+    assert run("backup", backup, "--data-dir", data, "--recipient", owner.public_key).exit_code == 0
 
     # to another, and all that is encrypted to another key
     assert run("rekey", "--data-dir", data, "--new-config", config).exit_code == 0
@@ -99,14 +97,14 @@ async def test_the_key_of_a_server_gets_a_key_from_outside_and_then_another(tmp_
     await started(second)
 
     # a backup needs the one of its time
-    unchecked = run("verify", backup)
+    unchecked = run("verify", backup, *identity)
     assert (unchecked.exit_code, "was not checked" in unchecked.output) == (0, True)
-    refused = run("verify", backup, "--config", config)
+    refused = run("verify", backup, *identity, "--config", config)
     assert (refused.exit_code, "is encrypted with the key" in refused.output) == (1, True)
-    checked = run("verify", backup, **variable)
+    checked = run("verify", backup, *identity, **variable)
     assert (checked.exit_code, "documents decrypted" in checked.output) == (0, True)
     there = tmp_path / "there"
-    assert run("restore", backup, "--data-dir", there).exit_code == 0
+    assert run("restore", backup, "--data-dir", there, *identity).exit_code == 0
     await started(replace(first, data_dir=there))
     assert run("rekey", "--data-dir", there, "--key-only", "--new-config", config).exit_code == 0
     await started(replace(second, data_dir=there))
