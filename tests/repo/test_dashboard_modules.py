@@ -42,3 +42,14 @@ def test_what_a_module_imports_is_exported(path: Path) -> None:
             rf"export (?:async )?(?:function|const|class|let) {name}\b|export \{{[^}}]*\b{name}\b"
         )
         assert re.search(exported, there), f"{name} of {place}"
+
+
+def test_only_an_open_editor_loads_its_libraries() -> None:
+    loaded: set[str] = set()
+    found = {"./app.js"}
+    while found:
+        loaded |= found
+        texts = [(STATIC / place).read_text(encoding="utf-8") for place in found]
+        found = {place for text in texts for place in imports_of(text).values()} - loaded
+    assert "./editor.js" in loaded
+    assert not loaded & {"./vendor/codemirror.js", "./vendor/yaml.js"}

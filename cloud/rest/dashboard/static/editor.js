@@ -2,9 +2,11 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { path, segment, sendYaml } from "./api.js";
 import { bytes, count, percent, plural } from "./format.js";
-import { CodeEditor } from "./code_editor.js";
-import { AppForm } from "./app_form.js";
-import { Changes, Dialog, Failure, Skeleton } from "./ui.js";
+import { Changes, deferred, Dialog, Failure, Skeleton } from "./ui.js";
+
+// Their libraries are larger than all else together.
+const CodeEditor = deferred(async () => (await import("./code_editor.js")).CodeEditor);
+const AppForm = deferred(async () => (await import("./app_form.js")).AppForm);
 
 const SHOWN_CHANGES = 30;
 

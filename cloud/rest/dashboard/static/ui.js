@@ -140,6 +140,14 @@ export function Loaded({ state, show, lines }) {
   return html`<${Skeleton} lines=${lines} />`;
 }
 
+/** A component whose module is loaded when it is first shown: *load* imports it. */
+export const deferred = (load) => (properties) => {
+  const state = useData(load, []);
+  if (!state.data) return html`<${Loaded} state=${state} />`;
+  const Component = state.data;
+  return html`<${Component} ...${properties} />`;
+};
+
 /** The head of a column; one with `sort` orders the list by it, again the other way. */
 function Head({ column, sort, onSort }) {
   if (!column.sort || !onSort) return html`<th scope="col" class=${column.kind || ""}>${column.name}</th>`;
