@@ -24,8 +24,6 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   tokens: "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l8 8M18 18l2-2",
   callbacks: "M4 12h12M11 7l5 5-5 5M20 5v14",
-  channels: "M4 6h16v12H4zM4 7l8 6 8-6",
-  notificationrules: "M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 21h4",
   other: "M5 5h6v6H5zM13 13h6v6h-6zM13 5h6v6h-6zM5 13h6v6H5z",
   rollouts: "M4 18h4v-4h4v-4h4V6h4M16 6h4v4",
   namespaces: "M3 7h7l2 2h9v10H3zM3 7V5h6",
