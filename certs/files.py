@@ -18,7 +18,7 @@ from certs.authority import Authority, IssuedCertificate, Signer
 from certs.changes import settle
 from certs.encryption import sealed_key_pem
 from certs.errors import BadAuthority
-from certs.keys import key_pem, new_private_key
+from certs.keys import SigningKey, key_pem, new_private_key
 from certs.pem_files import read_certificate, read_key, sync_directory, write_file
 
 
@@ -42,17 +42,25 @@ def load_or_create_authority(
     *passphrase* (None: not at all), BadAuthority if files are missing or do not match.
     """
     if not directory.exists():
-        _create(directory, now, passphrase)
+        return _create(directory, now, passphrase)
     return load_authority(directory, passphrase=passphrase)
 
 
 def load_authority(directory: Path, *, passphrase: bytes | None = None) -> Authority:
     """As `load_or_create_authority` for one that is there; BadAuthority if it is not."""
+    return load_with_root_key(directory, passphrase)[0]
+
+
+def load_with_root_key(
+    directory: Path, passphrase: bytes | None
+) -> tuple[Authority, SigningKey | None]:
+    """As `load_authority`, with the root's key; None if it is away."""
     settle(directory)
     root = read_certificate(directory / "root.pem")
     intermediate = read_certificate(directory / "intermediate.pem")
+    root_key = None
     if (directory / "root.key").exists():
-        read_key(directory / "root.key", root, passphrase)
+        root_key = read_key(directory / "root.key", root, passphrase)
     key = read_key(directory / "intermediate.key", intermediate, passphrase)
     try:
         intermediate.verify_directly_issued_by(root)
@@ -63,7 +71,7 @@ def load_authority(directory: Path, *, passphrase: bytes | None = None) -> Autho
         certificate = read_certificate(file)
         own = read_key(file.with_suffix(".key"), certificate, passphrase)
         retired.append(Signer(certificate, own))
-    return Authority(root, intermediate, key, tuple(retired))
+    return Authority(root, intermediate, key, tuple(retired)), root_key
 
 
 def ensure_server_certificate(
@@ -112,7 +120,7 @@ def new_broker_certificate(
     return files
 
 
-def _create(directory: Path, now: datetime, passphrase: bytes | None) -> None:
+def _create(directory: Path, now: datetime, passphrase: bytes | None) -> Authority:
     """Make all files under another name, then give them theirs in one step."""
     partial = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(partial, ignore_errors=True)
@@ -127,6 +135,7 @@ def _create(directory: Path, now: datetime, passphrase: bytes | None) -> None:
     sync_directory(partial)
     partial.rename(directory)
     sync_directory(directory.parent)
+    return authority
 
 
 def _will_do(

@@ -18,7 +18,7 @@ from certs.authority import Authority, Signer, new_signer
 from certs.changes import locked, replace_files
 from certs.encryption import sealed_key_pem
 from certs.errors import BadAuthority
-from certs.files import RETIRED, load_authority
+from certs.files import RETIRED, load_authority, load_with_root_key
 from certs.keys import new_private_key
 from certs.pem_files import read_certificate, read_key, sync_directory, write_file
 from certs.profiles import intermediate_name
@@ -38,8 +38,9 @@ def rotate(
 
     The root's key is read from *root_key*, else from the directory; BadAuthority if it is away.
     """
-    authority = load_authority(directory, passphrase=passphrase)
-    key = read_key(root_key or directory / "root.key", authority.root, passphrase)
+    authority, key = load_with_root_key(directory, passphrase)
+    if root_key is not None or key is None:
+        key = read_key(root_key or directory / "root.key", authority.root, passphrase)
     signer = new_signer(authority.root, key, f"{serial:x}"[:8], now=now, serial=serial)
     return _succeed(directory, authority, signer, passphrase)
 
@@ -114,14 +115,14 @@ def encrypt(directory: Path, *, old: bytes | None, new: bytes | None) -> int:
 
     The server's own key stays plain: it is worth 397 days, and web servers read it.
     """
-    authority = load_authority(directory, passphrase=old)
+    authority, root_key = load_with_root_key(directory, old)
     if (directory / REQUEST / "intermediate.key").exists():
         raise BadAuthority(directory, "a request waits for its certificate; import that first")
     keys = {"intermediate.key": authority.key}
     for signer in authority.retired:
         keys[_retired(signer, ".key")] = signer.key
-    if (directory / "root.key").exists():
-        keys["root.key"] = read_key(directory / "root.key", authority.root, old)
+    if root_key is not None:
+        keys["root.key"] = root_key
     with locked(directory):
         replace_files(directory, {name: sealed_key_pem(key, new) for name, key in keys.items()})
     return len(keys)
