@@ -38,11 +38,13 @@ class Randomness(NamedTuple):
     iv: bytes
 
 
-def encrypted_key_pem(key: SigningKey, passphrase: bytes, randomness: Randomness) -> bytes:
-    """*key* as PKCS#8, PEM, to be opened with *passphrase*."""
+def encrypted_key_pem(
+    key: SigningKey, passphrase: bytes, randomness: Randomness, *, cost: int = _COST
+) -> bytes:
+    """*key* as PKCS#8, PEM, to be opened with *passphrase* at that *cost*, a power of two."""
     salt, iv = randomness
     derived = hashlib.scrypt(
-        passphrase, salt=salt, n=_COST, r=_BLOCK_SIZE, p=_PARALLEL, maxmem=2**26, dklen=32
+        passphrase, salt=salt, n=cost, r=_BLOCK_SIZE, p=_PARALLEL, maxmem=2**26, dklen=32
     )
     plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     padder = PKCS7(algorithms.AES.block_size).padder()
@@ -51,7 +53,7 @@ def encrypted_key_pem(key: SigningKey, passphrase: bytes, randomness: Randomness
     derivation = _sequence(
         _element(_IDENTIFIER, _SCRYPT),
         _sequence(
-            _element(_OCTETS, salt), _integer(_COST), _integer(_BLOCK_SIZE), _integer(_PARALLEL)
+            _element(_OCTETS, salt), _integer(cost), _integer(_BLOCK_SIZE), _integer(_PARALLEL)
         ),
     )
     cipher = _sequence(_element(_IDENTIFIER, _AES_256_CBC), _element(_OCTETS, iv))
