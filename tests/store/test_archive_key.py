@@ -39,7 +39,7 @@ def test_a_passphrase_that_would_take_too_long_is_not_called_wrong() -> None:
         passphrase_decryption(PASSPHRASE)(UNDER_PASSPHRASE.replace(b" 10\n", b" 40\n"))
 
 
-def test_each_is_told_what_the_other_needs() -> None:
+def test_the_other_kind_of_key_is_named() -> None:
     with unavailable("encrypted with a passphrase"):
         FIRST.decrypt(UNDER_PASSPHRASE)
     with unavailable("encrypted to recipients"):
