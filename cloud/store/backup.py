@@ -5,6 +5,7 @@ way: what was in SQLite can be put into PostgreSQL, and the other way round.
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import sqlite3
@@ -102,7 +103,8 @@ class Restored:
     """Steps by which the tables of an older version became those of this one."""
 
 
-def tables(steps: tuple[Step, ...] = STEPS) -> list[Table]:
+@functools.cache
+def tables(steps: tuple[Step, ...] = STEPS) -> tuple[Table, ...]:
     """All tables that are stored after *steps*; one that refers to another stands behind it."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection, steps)
@@ -125,7 +127,7 @@ def tables(steps: tuple[Step, ...] = STEPS) -> list[Table]:
                 columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
                 found.append(Table(name, tuple(column[1] for column in columns)))
                 del waiting[name]
-    return found
+    return tuple(found)
 
 
 def backup_parts(

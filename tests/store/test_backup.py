@@ -1,5 +1,6 @@
 """A backup of either database is the same server in either database."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -20,7 +21,7 @@ from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, t
 from cloud.store.command_log import append_entry
 from cloud.store.log_check import check_log
 from cloud.store.migrations import STEPS, Step
-from cloud.store.statements import statement
+from cloud.store.statements import Statement, statement
 from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database, SqliteDatabase, taken_steps
 from edgesync.admin.command_entry import command_entry
@@ -91,10 +92,14 @@ def parts_of(directory: Path, database: Database) -> list[ArchivePart]:
     return list(backup_parts(database, directory, version="1.2.3", now=NOW))
 
 
-def rows_of(database: Database, table: Table) -> list[str]:
-    columns = ", ".join(table.columns)
+def rows_of(database: Database) -> dict[str, list[str]]:
+    """All rows, by the names of their tables."""
+
+    def query(table: Table) -> Statement:
+        return statement(f"SELECT {', '.join(table.columns)} FROM {table.name}")  # noqa: S608
+
     with database.look() as rows:
-        return sorted(map(str, rows(statement(f"SELECT {columns} FROM {table.name}"))))  # noqa: S608
+        return {table.name: sorted(map(str, rows(query(table)))) for table in tables()}
 
 
 async def test_what_is_restored_is_what_was_there(
@@ -104,10 +109,11 @@ async def test_what_is_restored_is_what_was_there(
     place, elsewhere, open_there = target
     restored = restore(iter(parts_of(directory, database)), elsewhere, place)
     assert (restored.begin.version, restored.begin.created) == ("1.2.3", "2026-01-02T03:04:05Z")
-    for table in tables():
-        if table.name not in CHANGED:
-            assert rows_of(elsewhere, table) == rows_of(database, table), table.name
-    assert restored.rows == sum(len(rows_of(database, table)) for table in tables())
+    before, after = rows_of(database), rows_of(elsewhere)
+    for name, rows in before.items():
+        if name not in CHANGED:
+            assert after[name] == rows, name
+    assert restored.rows == sum(map(len, before.values()))
     assert (place / "secrets.key").read_bytes() == (directory / "secrets.key").read_bytes()
     assert (place / "secrets.key").stat().st_mode & 0o777 == 0o600
     assert not check_log(elsewhere, place).broken
@@ -150,13 +156,18 @@ async def test_another_key_beside_the_database_is_noticed(kept: tuple[Path, Data
         parts_of(directory, database)
 
 
-@pytest.fixture
-async def parts(tmp_path: Path) -> list[ArchivePart]:
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[ArchivePart]:
     from tests.builders import open_store
 
-    async with open_store(tmp_path) as store:
-        await store.write(fill)
-        return parts_of(tmp_path, SqliteDatabase(tmp_path / "edgesync.db"))
+    place = tmp_path_factory.mktemp("parts")
+
+    async def made() -> list[ArchivePart]:
+        async with open_store(place) as store:
+            await store.write(fill)
+            return parts_of(place, SqliteDatabase(place / "edgesync.db"))
+
+    return asyncio.run(made())
 
 
 def fresh(tmp_path: Path) -> tuple[Path, Database]:
