@@ -4,12 +4,14 @@ The imports are most of the CPU of a short command and of the start of a server,
 tests start hundreds. One process for each process of tests imports, and forks for each command.
 """
 
+import asyncio
 import atexit
 import contextlib
 import gc
 import importlib
 import json
 import os
+import resource
 import runpy
 import select
 import signal
@@ -23,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from starlette.routing import compile_path
+import uvloop
 
 _PRELOADED = (
     *("edgesync.__main__", "edgesync.admin.serve", "cloud.app", "uvicorn.lifespan.off"),
@@ -211,14 +213,35 @@ def serve_forks(descriptor: int, tree: str) -> None:
     for name in _PRELOADED:
         with contextlib.suppress(ModuleNotFoundError):  # psycopg is optional
             importlib.import_module(name)
-    for route in importlib.import_module("cloud.rest.routes").ROUTES:
-        compile_path(route.path)  # each server would: regular expressions are kept by `re`
+    _run_a_server()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=descriptor) as asked:
         command = _command_of_fork(asked)
     if command is not None:
         _become(command)
+
+
+def _run_a_server() -> None:
+    """Open a server and close it: what is made once for each process is there in all forks.
+
+    No thread of it is left, which a fork would not have.
+    """
+    app, config = map(importlib.import_module, ("cloud.app", "cloud.config"))
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def run(data: Path) -> None:
+        ports = dict.fromkeys(("api_port", "activation_port", "mqtt_port", "sync_port"), 0)
+        async with app.open_cloud(config.Settings(data_dir=data, **ports), version=""):
+            pass
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(run(Path(folder)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    assert threading.active_count() == 1
 
 
 def _command_of_fork(asked: socket.socket) -> _ForkRequest | None:
