@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -128,17 +127,10 @@ def test_a_broker_that_was_killed_is_started_again(tmp_path: Path) -> None:
 
 
 def serve(data: Path, *options: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data), *MANAGED]
+    command = ["serve", "--data-dir", str(data), *MANAGED]
     command += [f"--{name}-port=0" for name in ("api", "activation", "sync")]
     environment = {"PATH": path} if path is not None else None
-    return subprocess.run(
-        [*command, *options],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30 * UNIT,
-        check=False,
-    )
+    return run_edgesync(*command, *options, timeout=30 * UNIT, environment=environment)
 
 
 def test_with_a_broker_of_its_own_a_server_needs_no_address_of_one(tmp_path: Path) -> None:

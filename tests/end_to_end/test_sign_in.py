@@ -278,10 +278,9 @@ def test_a_shell_logs_in_with_the_browser_of_its_machine(
 def test_a_file_that_is_wrong_prevents_the_start(tmp_path: Path, content: str, error: str) -> None:
     file = tmp_path / "login.yaml"
     file.write_text(content)
-    command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(tmp_path / "data")]
-    command += ["--login-file", str(file), "--api-port", "0", "--activation-port", "0"]
-    command += ["--mqtt-port", "0", "--sync-port", "0"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    command = ["serve", "--data-dir", str(tmp_path / "data"), "--login-file", str(file)]
+    command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
+    ended = run_edgesync(*command)
     assert ended.returncode != 0
     assert f"login_file: {file}" in ended.stderr
     assert error in ended.stderr
