@@ -245,21 +245,20 @@ DEFAULTS = {
 }
 """Parameters of libpq, where the URL has no other ones."""
 
-
-# Compiling a statement takes 100 ms, and longer than running any of these. Compressing 64 reports
-# of 2 kB takes 0.6 ms less with lz4, which PostgreSQL has from version 14 on if it was built so.
-_SETTINGS = """
-    SET jit = off;
-    SELECT set_config(name, 'lz4', FALSE) FROM pg_settings
-    WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)
-    """
+_LZ4_VERSION = 14_00_00
+"""That of PostgreSQL from which on it compresses with lz4, if it was built so."""
 
 
 def open_connection(url: str) -> psycopg.Connection:
     """A connection whose transactions are begun and ended by statements."""
     wanted = {**DEFAULTS, **conninfo_to_dict(url)}
     connection = psycopg.connect(make_conninfo("", **wanted), autocommit=True)
-    connection.execute(_SETTINGS)
+    # Compiling a statement takes 100 ms, and longer than running any of these.
+    connection.execute("SET jit = off")
+    # Compressing 64 reports of 2 kB takes 0.6 ms less. Asking first takes 1.2 ms of each opening.
+    if connection.info.server_version >= _LZ4_VERSION:
+        with contextlib.suppress(errors.InvalidParameterValue):
+            connection.execute("SET default_toast_compression = lz4")
     return connection
 
 

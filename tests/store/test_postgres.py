@@ -22,6 +22,7 @@ from cloud.errors import NotFound, Unavailable
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
 from cloud.store.postgres import bring_up_to_date, migrate, open_postgres_store, take_part
+from cloud.store.postgres_connection import open_connection
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.tables.definition import Definition
 from cloud.store.transaction import NotifyingStore, Transaction
@@ -380,6 +381,15 @@ def test_every_text_sorts_bytewise() -> None:
         for statement in (each.postgres for each in definitions):
             if statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")):
                 assert statement.count("TEXT") == statement.count('TEXT COLLATE "C"')
+
+
+def test_nothing_is_compiled_and_long_values_are_compressed_with_lz4(postgres: Postgres) -> None:
+    with contextlib.closing(open_connection(postgres.url("postgres"))) as connection:
+        shown = [
+            connection.execute(f"SHOW {name}".encode()).fetchone()
+            for name in ("jit", "default_toast_compression")
+        ]
+        assert shown == [("off",), ("lz4",)]
 
 
 async def test_an_unchanged_report_is_not_written_again(
