@@ -6,7 +6,8 @@ FROM ${BASE}
 RUN groupadd --system --gid 10001 edgesync && useradd --system --uid 10001 --gid 10001 --home-dir /data edgesync && install -d -o edgesync -m 700 /data /broker
 WORKDIR /src
 COPY requirements/image.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/image.txt
+# What botocore knows of the services of AWS is not used: edgesync only signs addresses.
+RUN pip install --no-cache-dir --require-hashes -r requirements/image.txt && rm -r "$(python -c 'import botocore; print(*botocore.__path__)')/data"
 # What .dockerignore lets through: the packages, and what builds them.
 COPY . .
 # The version of a release, since the history is not here; by default that of pyproject.toml.
