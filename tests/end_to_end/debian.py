@@ -4,13 +4,12 @@ It is made of Debian's packages from where apt of this machine has them, unpacke
 configured: dpkg finds them as installed.
 """
 
-import io
 import os
-import re
 import shutil
+import stat
 import subprocess
 import sys
-import tarfile
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from tests.deadlines import UNIT
 from tests.repo.tracked import ROOT
 
-_MISSING = [name for name in ("mmdebstrap", "apt-get", "dpkg") if shutil.which(name) is None]
+_MISSING = [name for name in ("apt-get", "dpkg") if shutil.which(name) is None]
 _MISSING += [] if os.geteuid() == 0 else ["root"]
 NEEDS_DEBIAN = pytest.mark.skipif(
     bool(_MISSING) and not os.environ.get("CI"), reason=f"needs {', '.join(_MISSING)}"
@@ -29,54 +28,51 @@ _PACKAGES = (
     *("dpkg", "init-system-helpers", "perl-base", "usr-is-merged"),
     *("python3", "python-is-python3", "openssl", "curl", "grep"),
 )
-_MASTER = "./usr/share/base-passwd/{}.master"
-_PIP = '#!/bin/sh\nexec python "$(echo /wheels/pip-*.whl)/pip" "$@"\n'
+_PIP = '#!/bin/sh\nexec python -m pip "$@"\n'
 _PIP_SETTINGS = "[global]\nno-index = 1\nfind-links = /wheels\nbreak-system-packages = 1\n"
-_LIST_AS_INSTALLED = """
-for package in "$1"/var/cache/apt/archives/*.deb; do
-    dpkg-deb --field "$package" | sed /^Conffiles:/d
-    printf 'Status: install ok installed\\n\\n'
-done > "$1/var/lib/dpkg/status"
-rm -r "$1/usr/share/doc" "$1/usr/share/locale" "$1/usr/share/man"
+_UNPACK = """
+cd "$0"
+for package in var/cache/apt/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$package" |
+        tar -x --keep-directory-symlink --exclude=./usr/share/{doc,locale,man}
+    dpkg-deb --field "$package" | sed /^Conffiles:/d >> var/lib/dpkg/status
+    printf 'Status: install ok installed\\n\\n' >> var/lib/dpkg/status
+    rm "$package"
+done
 """
 
 
-def make_debian(archive: Path) -> None:
-    """Write the file system as a tar; from the mirror of Debian that apt knows here."""
-    line = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
-    chosen = ["Created-By: Packages", "Origin: Debian"]
-    sources = output("apt-get", "indextargets", "--format", line, *chosen)
-    assert sources.strip(), "apt knows nothing of Debian: apt-get update"
-    settings = archive.with_name("apt.conf")
-    wanted = ("http", "https", "Check-Valid-Until", "Check-Date")
-    settings.write_text(output("apt-config", "dump", *(f"Acquire::{one}" for one in wanted)))
-    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(_PACKAGES)}"]
-    hook = archive.with_name("hook.sh")
-    hook.write_text(f"#!/bin/sh\nset -e\n{_LIST_AS_INSTALLED}")
-    hook.chmod(0o755)
-    command += [f"--aptopt={settings}", f"--extract-hook={hook}"]
-    output(*command, "", str(archive), "-", given=sources)
-    with tarfile.open(archive, "r:") as files:
-        # What the package does when it is configured.
-        masters = {name: files.extractfile(_MASTER.format(name)) for name in ("passwd", "group")}
-        users = {name: file.read() for name, file in masters.items() if file is not None}
-    with tarfile.open(archive, "a:") as files:
-        for name, content in users.items():
-            _add_file(files, f"etc/{name}", content)
+def make_debian(folder: Path) -> None:
+    """Unpack the file system into *folder*; from the mirror of Debian that apt knows here."""
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (folder / "usr" / name).mkdir(parents=True)
+        (folder / name).symlink_to(f"usr/{name}")
+    packages, status = folder / "var/cache/apt/archives", folder / "var/lib/dpkg/status"
+    for place in (packages / "partial", status.parent):
+        place.mkdir(parents=True)
+    status.touch()
+    command = ["apt-get", "--quiet=2", "--yes", "--download-only", "--no-install-recommends"]
+    for option in (
+        "APT::Sandbox::User=root",
+        f"Dir::Cache::archives={packages}",
+        f"Dir::State::status={status}",
+    ):
+        command.append(f"--option={option}")
+    output(*command, "install", *_PACKAGES)
+    output("bash", "-euo", "pipefail", "-c", _UNPACK, folder)
+    for name in ("passwd", "group"):  # what the package does when it is configured
+        shutil.copy(folder / f"usr/share/base-passwd/{name}.master", folder / "etc" / name)
 
 
-def add_pip(archive: Path) -> None:
-    """Add a pip that has the wheels of requirements/image.txt and nothing else."""
-    wheels = archive.with_name("wheels")
-    with tarfile.open(archive, "r:") as files:
-        names = " ".join(entry.name for entry in files)
-    version = re.search(r"\./usr/bin/python(3\.\d+)\b", names)
-    assert version
-    _download_wheels(wheels, version[1])
-    with tarfile.open(archive, "a:") as files:
-        files.add(wheels, "wheels")
-        _add_file(files, "etc/pip.conf", _PIP_SETTINGS.encode())
-        _add_file(files, "usr/local/bin/pip", _PIP.encode(), mode=0o755)
+def add_pip(folder: Path) -> None:
+    """Add the pip that is here, with the wheels of requirements/image.txt and nothing else."""
+    [python] = folder.glob("usr/bin/python3.*")
+    _download_wheels(folder / "wheels", python.name.removeprefix("python"))
+    # With what is compiled of it, where the Python is the same.
+    shutil.copytree(str(files("pip")), folder / "usr/lib/python3/dist-packages/pip")
+    (folder / "etc/pip.conf").write_text(_PIP_SETTINGS)
+    (folder / "usr/bin/pip").write_text(_PIP)
+    (folder / "usr/bin/pip").chmod(0o755)
 
 
 def _download_wheels(folder: Path, version: str) -> None:
@@ -86,12 +82,6 @@ def _download_wheels(folder: Path, version: str) -> None:
     command += ["--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     command += ["--only-binary", ":all:", "--python-version", version, "-d", str(folder)]
     output(*command, "-r", str(ROOT / "requirements/image.txt"))
-
-
-def _add_file(files: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(content), mode
-    files.addfile(entry, io.BytesIO(content))
 
 
 def output(*command: str | Path, given: str = "") -> str:
@@ -106,10 +96,12 @@ def output(*command: str | Path, given: str = "") -> str:
 class DebianMachine:
     """The file system in a directory; packages are installed there, and commands run there."""
 
-    def __init__(self, archive: Path, folder: Path) -> None:
+    def __init__(self, debian: Path, folder: Path) -> None:
         self.root = folder
-        folder.mkdir()
-        output("tar", "-C", str(folder), "-xf", str(archive))
+        output("cp", "--archive", debian, folder)
+        for name, number in (("null", 3), ("zero", 5), ("random", 8), ("urandom", 9)):
+            os.mknod(folder / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, number))
+            (folder / "dev" / name).chmod(0o666)
 
     def dpkg(self, *arguments: str) -> str:
         """`dpkg` of this machine, for the other file system; its scripts run there, offline."""

@@ -24,6 +24,7 @@ class Docker:
     """The command `docker` for one engine."""
 
     def __init__(self, running: RunningEngine) -> None:
+        self.engine = running.engine
         self.environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{running.path}",
@@ -78,7 +79,8 @@ def as_in_compose() -> tuple[str, ...]:
 
 
 def health(docker: Docker, name: str) -> str:
-    status: str = docker.inspect(name)["State"]["Health"]["Status"]
+    # Asked often, which is a tenth of the CPU without the command.
+    status: str = docker.engine.call("GET", f"/containers/{name}/json")["State"]["Health"]["Status"]
     return status
 
 

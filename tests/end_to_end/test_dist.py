@@ -204,9 +204,8 @@ def test_the_scripts_of_the_packages_are_for_any_shell() -> None:
 
 @pytest.fixture(scope="module")
 def debian(folder: Path) -> Path:
-    (folder / "debian").mkdir()
-    make_debian(folder / "debian" / "debian.tar")
-    return folder / "debian" / "debian.tar"
+    make_debian(folder / "debian")
+    return folder / "debian"
 
 
 @pytest.fixture
@@ -335,8 +334,10 @@ def docker(folder: Path) -> Iterator[Docker]:
 def image(docker: Docker, debian: Path, folder: Path) -> str:
     """The image of the Dockerfile, on `BASE`, loaded from the archive of the release."""
     add_pip(debian)
-    docker("import", str(debian), BASE)
     (folder / "image").mkdir()
+    system = str(folder / "image" / "debian.tar")
+    checked("tar", "--directory", str(debian), "--create", "--file", system, ".")
+    docker("import", system, BASE)
     docker.build(folder / "image", BASE, VERSION)
     with tarfile.open(folder / f"image/edgesync-{VERSION}-image.tar") as archive:
         manifest = archive.extractfile("manifest.json")
