@@ -11,7 +11,6 @@ import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
     Error,
     Locator,
@@ -60,8 +59,11 @@ class Tab:
     def __post_init__(self) -> None:
         self.page.set_default_timeout(SECONDS * 1000)
         self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("pageerror", self._failed)
         self.page.on("request", self._asked)
+
+    def _failed(self, error: Error) -> None:
+        self.complaints.append(f"error: {error}")
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
@@ -100,7 +102,21 @@ class Tab:
     def go(self, place: str) -> None:
         """Open a page of the dashboard and wait until it stands."""
         self.open(f"/#{place}", self.page.locator("main h1"))
+        self.await_data()
+
+    def await_data(self) -> None:
+        """Wait until the page shows what it asked the server for."""
         self.page.locator(".skeleton").first.wait_for(state="detached")
+
+    def leave(self) -> bool:
+        """Watch no more, and leave what is shown: whether another test can go on from there."""
+        self.page.remove_listener("console", self._heard)
+        self.page.remove_listener("pageerror", self._failed)
+        self.page.remove_listener("request", self._asked)
+        if self.page.viewport_size != VIEWPORT or not self.page.evaluate(_LEAVE):
+            return False
+        self.page.get_by_text("There is no such page.").wait_for()
+        return bool(self.page.evaluate(_FORGET))
 
     @property
     def network_changed(self) -> bool:
@@ -117,6 +133,19 @@ class Tab:
         assert unexpected == []
 
 
+VIEWPORT = {"width": 1280, "height": 720}
+"""What Playwright gives a page."""
+_LEAVE = """() => {
+    const isFrame = location.pathname === "/" && document.querySelector(".frame") !== null;
+    if (!isFrame || localStorage.length) return false;
+    location.hash = "#/left";
+    return true;
+}"""
+# Without a heading, so that the next test waits for the one of its own page.
+_FORGET = """() => {
+    document.querySelector("main h1").remove();
+    return !document.querySelector("dialog");
+}"""
 _PASTE = """(field, text) => {
     const clipboardData = new DataTransfer();
     clipboardData.setData("text/plain", text);
@@ -188,18 +217,54 @@ def session(fleet: DashboardFleet, browser: Browser) -> Any:
         return context.storage_state()
 
 
-@pytest.fixture
-def context(browser: Browser, session: Any) -> Iterator[BrowserContext]:
-    """A browser whose owner is signed in."""
-    with contextlib.closing(browser.new_context(storage_state=session)) as context:
-        yield context
+@dataclass
+class SignedIn:
+    """A browser whose owner is signed in, with one page for the tests of a module.
+
+    Loading the page takes half a second of CPU, ten times as much as going from one place of it to
+    another. Where a test leaves more behind than a place, the next one has a browser of its own.
+    """
+
+    browser: Browser
+    state: Any
+    url: str
+    page: Page | None = None
+
+    @contextlib.contextmanager
+    def tab(self) -> Iterator[Tab]:
+        page = self.page or self.browser.new_context(storage_state=self.state).new_page()
+        self.page = None
+        tab = Tab(page, self.url)
+        try:
+            yield tab
+            if tab.leave():
+                self.page = page
+        finally:
+            if self.page is None:
+                page.context.close()
+        tab.check()
+
+
+@contextlib.contextmanager
+def signed_in_browser(browser: Browser, state: Any, url: str) -> Iterator[SignedIn]:
+    signed_in = SignedIn(browser, state, url)
+    try:
+        yield signed_in
+    finally:
+        if signed_in.page:
+            signed_in.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(fleet: DashboardFleet, browser: Browser, session: Any) -> Iterator[SignedIn]:
+    with signed_in_browser(browser, session, fleet.server.api) as signed_in:
+        yield signed_in
 
 
 @pytest.fixture
-def tab(fleet: DashboardFleet, context: BrowserContext) -> Iterator[Tab]:
-    tab = Tab(context.new_page(), fleet.server.api)
-    yield tab
-    tab.check()
+def tab(signed_in: SignedIn) -> Iterator[Tab]:
+    with signed_in.tab() as tab:
+        yield tab
 
 
 def axe_source() -> str:

@@ -158,6 +158,7 @@ def test_the_first_tab_skips_to_the_page(tab: Tab) -> None:
         tab.go(place)
         page.reload()
         page.get_by_role("heading", name=heading).wait_for()
+        tab.await_data()
         page.keyboard.press("Tab")
         expect(focused(page)).to_have_text("Skip to the page")
         expect(focused(page)).to_be_in_viewport()

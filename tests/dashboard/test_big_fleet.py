@@ -4,7 +4,6 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +11,14 @@ from playwright.sync_api import Browser, expect
 
 from edgesync.__main__ import main
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab, sign_in
+from tests.dashboard.conftest import (
+    SECONDS,
+    DashboardFleet,
+    SignedIn,
+    Tab,
+    sign_in,
+    signed_in_browser,
+)
 from tests.end_to_end.conftest import activate, make_batch, running_server, wait_for
 from tests.end_to_end.node import connected
 
@@ -82,21 +88,14 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardFleet]:
 
 
 @pytest.fixture(scope="module")
-def state(big: DashboardFleet, browser: Browser) -> Any:
-    """The cookie of a user who is signed in."""
+def signed_in(big: DashboardFleet, browser: Browser) -> Iterator[SignedIn]:
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
         page.goto(big.server.api)
         sign_in(page, big.server.token)
-        return context.storage_state()
-
-
-@pytest.fixture
-def tab(big: DashboardFleet, browser: Browser, state: Any) -> Iterator[Tab]:
-    with contextlib.closing(browser.new_context(storage_state=state)) as context:
-        tab = Tab(context.new_page(), big.server.api)
-        yield tab
-        tab.check()
+        state = context.storage_state()
+    with signed_in_browser(browser, state, big.server.api) as signed_in:
+        yield signed_in
 
 
 def test_a_failed_node_is_found_by_two_clicks_and_by_one_command(
