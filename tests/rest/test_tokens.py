@@ -195,13 +195,14 @@ async def newest_command(client: ApiCaller) -> str:
 async def seen(client: ApiCaller) -> dict[str, Any]:
     """What every route that reads and changes nothing shows; looks may be audited themselves."""
     shown = {}
+    command = await newest_command(client)
     for route in ROUTES:
         if route.path == "/v1/users":  # of no namespace
             continue
         if route.method == "GET" and not route.path.endswith(("/init", "/can-i")):
             # To look at a secret is an entry of the log too.
             query = "?kind=node" if route.path == AUDIT else ""
-            path = path_of(route).replace(COMMAND, await newest_command(client))
+            path = path_of(route).replace(COMMAND, command)
             response = await client.send("GET", path + query)
             shown[route.path] = (response.status_code, response.text.replace(REQUEST_ID, ""))
     return shown
