@@ -2,7 +2,6 @@
 
 import faulthandler
 import gc
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -28,10 +27,6 @@ StoreFactory = Callable[[Path], AbstractAsyncContextManager[NotifyingStore]]
 # tests are rewritten, which is half of the time that collecting them takes.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# httpcore looks for it some times in each request, which takes 80 us where it is not installed.
-if importlib.util.find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 # Examples take as long as a busy machine needs; pytest's timeout ends what hangs.
 settings.register_profile("edgesync", deadline=None)
