@@ -8,7 +8,6 @@ from starlette.routing import Route
 
 from cloud.http.app import PROTECTION, http_app
 from cloud.rest.auth import TokenGate
-from cloud.rest.context import endpoint
 from cloud.rest.dashboard.served import dashboard_routes
 from cloud.rest.docs import docs_routes
 from cloud.rest.health import health_routes
@@ -32,26 +31,9 @@ def rest_app(services: Services) -> Starlette:
         *("device_logins", "labelled_nodes", "password_checks", "second_factors"),
         *("sign_ins", "user_codes", "yaml_values"),
     )
-    routes = [
-        Route(
-            route.path,
-            endpoint(
-                services,
-                services.store,
-                route.handler,
-                described=route.described,
-                needs=route.permissions,
-                limit=route.node_limit,
-                action=route.action,
-                refusals=services.refusals,
-            ),
-            methods=[route.method],
-        )
-        for route in ROUTES
-    ]
-    return http_app(
+    app = http_app(
         [
-            *routes,
+            *(route.served for route in ROUTES),
             *docs_routes(version=services.version),
             *health_routes(services.checks, version=services.version, reports=services.reports),
             *session_routes(
@@ -73,6 +55,8 @@ def rest_app(services: Services) -> Starlette:
         ],
         headers=PROTECTION,
     )
+    app.state.services = services
+    return app
 
 
 def _sign_in_routes(services: Services) -> Sequence[Route]:

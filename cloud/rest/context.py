@@ -38,7 +38,6 @@ from cloud.http.answers import (
     not_modified_response,
 )
 from cloud.http.negotiation import prefers_yaml
-from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.operations.kinds import Writing
 from cloud.operations.node_scope import NodeScope
@@ -50,7 +49,6 @@ from cloud.rest.described import CONFIRM, DRY_RUN, ROLLOUT_NOW, ROLLOUT_START, B
 from cloud.rest.node_limit import NodeLimit, node_scope
 from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
-from cloud.store.transaction import Store
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
@@ -275,21 +273,18 @@ def take_name(content: dict[str, Any]) -> str:
 
 
 def endpoint(
-    api: Services,
-    store: Store,
     handler: Handler,
     *,
     described: Described,
     needs: Sequence[Permission],
     limit: NodeLimit,
     action: str | None,
-    refusals: RefusalLog,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Make of *handler* what Starlette calls; Forbidden without one permission of *needs*.
 
     Invalid for a query that holds other parameters than those *described*.
     *action* is what the audit log calls what it does; what its caller may not do goes into the log
-    by way of *refusals*.
+    too. The services are those of the application's state.
     """
 
     known = {
@@ -298,17 +293,18 @@ def endpoint(
     }
 
     async def answer(request: Request) -> Response:
+        api: Services = request.app.state.services
         caller, now = caller_of(request), api.clock()
         asked_for = partial(attempt_of, request, action or Action.API_READ, caller.namespace, now)
-        async with refusals.recording(asked_for, Forbidden):
+        async with api.refusals.recording(asked_for, Forbidden):
             try:
-                return await admitted(request, caller, now)
+                return await admitted(api, request, caller, now)
             except Invalid as error:
                 if not isinstance(error, TooManyValues):
                     await locate(request, error)
                 raise
 
-    async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
+    async def admitted(api: Services, request: Request, caller: Caller, now: datetime) -> Response:
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         nodes = caller.nodes_for(needs, _name_in(request), namespace)
@@ -317,7 +313,7 @@ def endpoint(
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])
         audited = AuditedStore(
-            store,
+            api.store,
             attempt,
             api.revisions_kept,
             is_dry_run=is_write and _flag(request, DRY_RUN),

@@ -4,12 +4,14 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from starlette.routing import Route
+
 from cloud.core.audit import actions
 from cloud.core.kind import ResourceKind
 from cloud.core.kinds import KINDS
 from cloud.core.permissions import Permission, known_permissions, least_role
 from cloud.core.roles import Role
-from cloud.rest.context import Handler
+from cloud.rest.context import Handler, endpoint
 from cloud.rest.described import Described
 from cloud.rest.node_limit import NodeLimit
 
@@ -54,6 +56,21 @@ class ApiRoute:
         if self.limit is not None:
             return self.limit
         return NodeLimit.ONE if self.path.startswith("/v1/nodes/{name}") else NodeLimit.NONE
+
+    @functools.cached_property
+    def served(self) -> Route:
+        """What Starlette serves; made once, since its path is compiled and there are many."""
+        return Route(
+            self.path,
+            endpoint(
+                self.handler,
+                described=self.described,
+                needs=self.permissions,
+                limit=self.node_limit,
+                action=self.action,
+            ),
+            methods=[self.method],
+        )
 
     @functools.cached_property
     def role(self) -> Role:
