@@ -54,14 +54,18 @@ def test_each_recipient_decrypts_it_and_no_one_else_does() -> None:
         OTHER.decrypt(message)
 
 
-@pytest.mark.parametrize("text", ["age1", "a name", FIRST.identity.splitlines()[-1]])
+@pytest.mark.parametrize(
+    "text", ["age1", "a name", pytest.param(FIRST.identity.splitlines()[-1], id="private")]
+)
 def test_what_is_no_public_key_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(ValueError, match="not a public key") as caught:
         recipient_encryption([FIRST.public_key, text])
     assert text not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "# created: now\n", "hello", FIRST.public_key])
+@pytest.mark.parametrize(
+    "text", ["", "# created: now\n", "hello", pytest.param(FIRST.public_key, id="public")]
+)
 def test_what_is_no_identity_file_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="private key of age"):
         identity_decryption(text)
