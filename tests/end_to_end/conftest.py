@@ -140,6 +140,10 @@ def running_server(
 
         wait_for(is_ready, "the server to be ready")
         yield Server(process, data_dir, **json.loads(ready.read_text()))
+    except BaseException as failure:
+        ended = f"status {process.poll()}, " if process.poll() is not None else ""
+        failure.add_note(f"the server: {ended}{log_file.read_text(errors='replace')[-4000:]}")
+        raise
     finally:
         if process.poll() is None:
             process.kill()
