@@ -116,7 +116,7 @@ class SchemaPool:
         return self._migrated(Path("model"))
 
     @cached_property
-    def _as_made(self) -> "_Tables":
+    def _as_made(self) -> _Tables:
         return self._look(self._model)
 
     @cached_property
@@ -140,7 +140,7 @@ class SchemaPool:
         ]
         self._ask("; ".join(statements))
 
-    def _look(self, schema: str) -> "_Tables":
+    def _look(self, schema: str) -> _Tables:
         (found,) = self._ask(_LOOK.format(schema))
         return _Tables(*found)
 

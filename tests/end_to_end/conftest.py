@@ -135,7 +135,7 @@ def running_server(
 
         def is_ready() -> bool:
             if process.poll() is not None:
-                pytest.fail(f"the server ended:\n{log_file.read_text(errors='replace')}")
+                pytest.fail("the server ended")
             return ready.exists()
 
         wait_for(is_ready, "the server to be ready")
