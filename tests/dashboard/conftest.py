@@ -210,10 +210,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def session(fleet: DashboardFleet, browser: Browser) -> Any:
     """The cookie of who has signed in once."""
+    return new_session(browser, fleet.server)
+
+
+def new_session(browser: Browser, server: Server) -> Any:
+    """The cookie of an administrator who signs in now."""
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
-        Tab(page, fleet.server.api).open_sign_in()
-        sign_in(page, fleet.server.token)
+        Tab(page, server.api).open_sign_in()
+        sign_in(page, server.token)
         return context.storage_state()
 
 

@@ -16,7 +16,7 @@ from tests.dashboard.conftest import (
     DashboardFleet,
     SignedIn,
     Tab,
-    sign_in,
+    new_session,
     signed_in_browser,
 )
 from tests.end_to_end.conftest import activate, make_batch, running_server, wait_for
@@ -89,11 +89,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardFleet]:
 
 @pytest.fixture(scope="module")
 def signed_in(big: DashboardFleet, browser: Browser) -> Iterator[SignedIn]:
-    with contextlib.closing(browser.new_context()) as context:
-        page = context.new_page()
-        page.goto(big.server.api)
-        sign_in(page, big.server.token)
-        state = context.storage_state()
+    state = new_session(browser, big.server)
     with signed_in_browser(browser, state, big.server.api) as signed_in:
         yield signed_in
 
