@@ -4,7 +4,7 @@ Of a node that is admitted, sent the version and healthy with it, nothing is wri
 follows from its deploy, which is stored for every node (`core.rollout_evidence.with_deploy`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -70,22 +70,15 @@ def record_progress(
     """
     if before is None or (report is None and not is_update):
         return
-    changed = []
     last = _deploy_of(tx, namespace, name, before.assigned)
-    for app, row in before.assigned.rows.items():
-        own, stood = before.governed.get(app), with_deploy(row, before.deploy)
-        stands = stood if last is before.deploy else with_deploy(row, last)
-        if stood is row and stands is not row:
-            continue  # sent now, and with no other deploy before
-        after = stood
+
+    def after(row: Assignment, stood: Assignment) -> Assignment:
+        own = before.governed.get(row.app)
         if report is not None and own is not None and not _is_over(row, own.rollout):
-            after = after_report(after, report, now, refused.get(app, ""))
-        if is_update:
-            after = after_sending(after, now)
-        if after is not stands and after != stands:
-            changed.append(msgspec.structs.replace(after, node=name))
-    if changed:
-        tx.put_assignments(namespace, changed)
+            stood = after_report(stood, report, now, refused.get(row.app, ""))
+        return after_sending(stood, now) if is_update else stood
+
+    _put_changed(tx, namespace, name, before.assigned, before.deploy, last, after)
 
 
 def record_sending(
@@ -103,11 +96,33 @@ def record_sending(
     """
     last = begun.deploy if begun else _deploy_of(tx, namespace, name, assigned)
     before = begun.before if begun else last
+
+    def after(_row: Assignment, stood: Assignment) -> Assignment:
+        return after_sending(stood, now)
+
+    _put_changed(tx, namespace, name, assigned, before, last, after)
+
+
+def _put_changed(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    assigned: NodeAssignments,
+    before: Deploy | None,
+    last: Deploy | None,
+    after_of: Callable[[Assignment, Assignment], Assignment],
+) -> None:
+    """Put what does not follow from the deploys: *last* is the newest, *before* was until now.
+
+    *after_of* an assignment, and as it stood by *before*, is what it is now.
+    """
     changed = []
     for row in assigned.rows.values():
         if stands_by(row, last) and not stands_by(row, before):
             continue  # sent now, and with no other deploy before
-        stands, after = with_deploy(row, last), after_sending(with_deploy(row, before), now)
+        stood = with_deploy(row, before)
+        stands = stood if last is before else with_deploy(row, last)
+        after = after_of(row, stood)
         if after is not stands and after != stands:
             changed.append(msgspec.structs.replace(after, node=name))
     if changed:
